@@ -1,0 +1,265 @@
+//! The gate table and the table of calls, each against a second, hand-written one.
+
+use super::calls::{Answer, Call, answer};
+use super::*;
+use crate::cause::{Cause, CauseClass, Depth, Want};
+use crate::deadline::{OWED_RECHECK, OWED_WAIT_MAX};
+use crate::fixture::{NOW, api, named, states};
+use crate::state::{HoldDown, Machine};
+
+const GATE_COLUMNS: [Gate; 12] = [
+    Gate::Lease,
+    Gate::Capacity,
+    Gate::HoldDown,
+    Gate::Deny,
+    Gate::Autostart,
+    Gate::Hold,
+    Gate::MinRest,
+    Gate::MinRun,
+    Gate::WakeBudget,
+    Gate::Breaker,
+    Gate::Progress,
+    Gate::RestPermit,
+];
+
+/// One row per class: refused, owed, kept awake, or let through, in the order of the columns.
+const EXPECTED: [(CauseClass, &str); 7] = [
+    (CauseClass::ApiStart, "RRRR........"),
+    (CauseClass::Knock, "RRRRR......."),
+    (CauseClass::Governed, "OOOO..O.OOO."),
+    (CauseClass::Rest, "K..K.K.K...K"),
+    (CauseClass::ApiRest, "R..........."),
+    (CauseClass::Restart, "..R........."),
+    (CauseClass::Plan, "............"),
+];
+
+fn causes() -> Vec<Cause> {
+    vec![
+        api(),
+        Cause::Guest,
+        Cause::Knock,
+        Cause::Rule { rule: "r".to_owned() },
+        Cause::Alarm { alarm: "a".to_owned() },
+        Cause::Message,
+        Cause::Peer { peer: "00000000000000".parse().unwrap() },
+        Cause::RestUntil,
+        Cause::Idle,
+        Cause::RestartPolicy,
+        Cause::Schedule,
+        Cause::HostReboot,
+        Cause::Plan,
+    ]
+}
+
+fn lease() -> LeaseHeld {
+    LeaseHeld { owner: "somebody".to_owned(), expires_at: NOW.plus(DurationMs(60_000)) }
+}
+
+/// A machine and facts at which every gate is open.
+fn open(want: Want) -> (Machine, GateFacts) {
+    let machine = named(if want == Want::Up { "stopped" } else { "started" });
+    let facts = GateFacts { can_freeze: true, can_suspend: true, ..GateFacts::default() };
+    (machine, facts)
+}
+
+fn shut(gate: Gate, machine: &mut Machine, facts: &mut GateFacts) {
+    let soon = Some(NOW.plus(DurationMs(1_000)));
+    match gate {
+        Gate::Lease => facts.lease = Some(lease()),
+        Gate::Capacity => facts.no_capacity = Some("no RAM left".to_owned()),
+        Gate::HoldDown => {
+            machine.hold_down = Some(HoldDown { reason: "repair".to_owned(), until: soon });
+        }
+        Gate::Deny => {
+            facts.deny_wake = Some("budget".to_owned());
+            facts.deny_rest = Some("duty".to_owned());
+        }
+        Gate::Autostart => facts.autostart_off = true,
+        Gate::Hold => facts.hold = Some("work".to_owned()),
+        Gate::MinRest => facts.rested_at = Some(NOW),
+        Gate::MinRun => facts.started_at = Some(NOW),
+        Gate::WakeBudget => facts.wakes_last_hour = WAKE_BUDGET_PER_HOUR,
+        Gate::Breaker => facts.breaker_until = soon,
+        Gate::Progress => facts.no_progress_until = soon,
+        Gate::RestPermit => facts.no_rest_permit = true,
+    }
+}
+
+fn letter(admission: &Admission) -> char {
+    match admission {
+        Admission::Go => '.',
+        Admission::Owed { .. } => 'O',
+        Admission::Refused(Refused::KeptAwake { .. }) => 'K',
+        Admission::Refused(_) => 'R',
+        Admission::Already => 'A',
+    }
+}
+
+#[test]
+fn every_gate_stops_exactly_the_causes_it_should() {
+    for cause in causes() {
+        for want in [Want::Up, Want::Down(Depth::Freeze), Want::Down(Depth::Stop)] {
+            let class = cause.class(want);
+            let (_, expected) = EXPECTED.iter().find(|(row, _)| *row == class).unwrap();
+            for (gate, expected) in GATE_COLUMNS.into_iter().zip(expected.chars()) {
+                let (mut machine, mut facts) = open(want);
+                assert_eq!(admit(&machine, &facts, want, &cause, NOW), Admission::Go);
+                shut(gate, &mut machine, &mut facts);
+                let got = admit(&machine, &facts, want, &cause, NOW);
+                assert_eq!(letter(&got), expected, "{cause:?} {want:?} {gate:?}: {got:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gates_are_tried_in_their_order() {
+    for (class, gates) in gates::GATES {
+        let columns: Vec<_> =
+            gates.iter().map(|g| GATE_COLUMNS.iter().position(|c| c == g)).collect();
+        assert!(columns.is_sorted(), "{class:?}");
+    }
+}
+
+#[test]
+fn a_lease_does_not_stop_its_holder_nor_anybody_once_expired() {
+    let holder = Cause::Api { actor: "a".to_owned(), overrides_deny: false, holds_lease: true };
+    let (machine, mut facts) = open(Want::Up);
+    facts.lease = Some(lease());
+    assert_eq!(admit(&machine, &facts, Want::Up, &holder, NOW), Admission::Go);
+    let later = lease().expires_at;
+    assert_eq!(admit(&machine, &facts, Want::Up, &api(), later), Admission::Go);
+}
+
+#[test]
+fn the_owner_may_override_a_deny_rule() {
+    let owner = Cause::Api { actor: "a".to_owned(), overrides_deny: true, holds_lease: false };
+    let (machine, mut facts) = open(Want::Up);
+    facts.deny_wake = Some("budget".to_owned());
+    assert_eq!(admit(&machine, &facts, Want::Up, &owner, NOW), Admission::Go);
+}
+
+#[track_caller]
+fn check_owed(facts: GateFacts, gate: Gate, not_before: UnixMs) {
+    let (machine, _) = open(Want::Up);
+    let got = admit(&machine, &facts, Want::Up, &Cause::Message, NOW);
+    assert_eq!(got, Admission::Owed { gate, not_before });
+}
+
+#[test]
+fn an_owed_wake_knows_when_to_try_again() {
+    let facts = GateFacts::default;
+    let far = Some(NOW.plus(DurationMs(u64::MAX / 4)));
+    check_owed(GateFacts { rested_at: Some(NOW), ..facts() }, Gate::MinRest, NOW.plus(MIN_REST));
+    check_owed(
+        GateFacts { deny_wake: Some("r".to_owned()), ..facts() },
+        Gate::Deny,
+        NOW.plus(OWED_RECHECK),
+    );
+    check_owed(GateFacts { breaker_until: far, ..facts() }, Gate::Breaker, NOW.plus(OWED_WAIT_MAX));
+}
+
+#[test]
+fn a_rest_that_the_engine_cannot_do_is_refused() {
+    let (machine, _) = open(Want::Down(Depth::Freeze));
+    for depth in [Depth::Freeze, Depth::Suspend] {
+        let got = admit(&machine, &GateFacts::default(), Want::Down(depth), &api(), NOW);
+        assert!(matches!(got, Admission::Refused(Refused::Unsupported { .. })), "{got:?}");
+    }
+}
+
+/// Columns: start, stop, suspend, restart, update, destroy, destroy by force, exec.
+const CALLS: [(&str, &str); 21] = [
+    ("creating", "412 ok 412 412 ok ok ok 412"),
+    ("creating_only", "412 ok 412 412 ok ok ok 412"),
+    ("starting", "409 ok 412 409 ok 412 ok 412"),
+    ("starting_to_rest", "ok ok 412 409 ok 412 ok 412"),
+    ("started", "200 ok ok ok ok 412 ok ok"),
+    ("resting", "ok ok ok ok ok 412 ok ok"),
+    ("stopping", "412 ok 412 409 ok 412 ok 412"),
+    ("restarting", "409 ok 412 409 ok 412 ok 412"),
+    ("stopped", "ok 200 412 ok ok ok ok 412"),
+    ("suspending", "ok ok 200 409 ok 412 ok 412"),
+    ("suspending_to_wake", "ok ok 200 409 ok 412 ok 412"),
+    ("frozen", "ok ok 200 ok ok ok ok 412"),
+    ("suspended", "ok ok 200 ok ok ok ok 412"),
+    ("waking", "409 ok 412 409 ok 412 ok 412"),
+    ("backoff", "ok ok 412 ok ok 412 ok 412"),
+    ("updating", "412 ok 412 412 409 412 ok 412"),
+    ("updating_run", "412 ok 412 412 409 412 ok 412"),
+    ("failed", "ok ok 412 ok ok ok ok 412"),
+    ("destroying", "412 200 412 412 412 200 200 412"),
+    ("destroying_run", "412 200 412 412 412 200 200 412"),
+    ("destroyed", "404 404 404 404 404 404 404 404"),
+];
+
+#[test]
+fn every_call_gets_its_answer_in_every_state() {
+    let calls = [
+        Call::Start,
+        Call::Stop,
+        Call::Suspend,
+        Call::Restart,
+        Call::Update,
+        Call::Destroy,
+        Call::ForceDestroy,
+        Call::Guest,
+    ];
+    assert_eq!(states().len(), CALLS.len());
+    for (name, row) in CALLS {
+        for (call, expected) in calls.into_iter().zip(row.split(' ')) {
+            let got = match answer(&named(name).state, call) {
+                Answer::Go => "ok",
+                Answer::Already => "200",
+                Answer::Busy => "409",
+                Answer::Wrong => "412",
+                Answer::Gone => "404",
+            };
+            assert_eq!(got, expected, "{call:?} in {name}");
+        }
+    }
+}
+
+#[test]
+fn every_call_first_meets_the_lease() {
+    let facts = GateFacts { lease: Some(lease()), ..GateFacts::default() };
+    for (name, state) in states() {
+        let machine = crate::fixture::machine(state);
+        let got = admit_call(&machine, &facts, Call::Restart, &api(), NOW);
+        assert_eq!(got, Admission::Refused(Refused::Lease(lease())), "restart in {name}");
+        let got = admit(&machine, &facts, Want::Up, &api(), NOW);
+        assert_eq!(got, Admission::Refused(Refused::Lease(lease())), "start in {name}");
+    }
+}
+
+#[test]
+fn a_restart_meets_the_gates_of_a_start_only_when_it_begins_from_rest() {
+    let facts = GateFacts { no_capacity: Some("full".to_owned()), ..GateFacts::default() };
+    let restart = |name| admit_call(&named(name), &facts, Call::Restart, &api(), NOW);
+    assert_eq!(restart("started"), Admission::Go);
+    assert_eq!(restart("stopped"), Admission::Refused(Refused::Capacity("full".to_owned())));
+}
+
+#[test]
+fn a_wake_joins_what_is_under_way() {
+    let facts = GateFacts::default();
+    let knock = |name| admit(&named(name), &facts, Want::Up, &Cause::Knock, NOW);
+    for name in ["creating", "starting", "started", "restarting", "waking", "backoff"] {
+        assert_eq!(knock(name), Admission::Already, "{name}");
+    }
+    for name in ["creating_only", "starting_to_rest", "resting", "stopping", "suspending"] {
+        assert_eq!(knock(name), Admission::Go, "{name}");
+    }
+    assert!(matches!(knock("destroying"), Admission::Refused(Refused::State { .. })));
+}
+
+/// Found by the simulation: the wake was owed, and forgotten because the machine was up.
+#[test]
+fn a_wake_takes_back_a_rest_that_is_not_begun_whatever_the_gates_say() {
+    let mut facts = GateFacts { wakes_last_hour: WAKE_BUDGET_PER_HOUR, ..GateFacts::default() };
+    facts.deny_wake = Some("budget".to_owned());
+    for name in ["resting", "starting_to_rest"] {
+        let got = admit(&named(name), &facts, Want::Up, &Cause::Message, NOW);
+        assert_eq!(got, Admission::Go, "{name}");
+    }
+}
