@@ -1,0 +1,16 @@
+//! The record types: what is stored of each thing, and what can be asked and changed.
+//!
+//! Records are the store's own vocabulary. Where a value of the model is stored whole it is JSON,
+//! and its most asked-for parts are plain columns beside it. Queries are methods of
+//! [`Reader`](crate::Reader), changes are methods of [`Tx`](crate::Tx).
+
+pub mod app;
+pub mod event;
+pub mod image;
+pub mod machine;
+pub mod meta;
+pub mod meter;
+pub mod plan;
+pub mod retention;
+pub mod token;
+pub mod version;

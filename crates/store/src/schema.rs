@@ -1,0 +1,169 @@
+//! The tables, one migration per release that changed them.
+//!
+//! A migration is never edited once released: `tests/golden/` holds a database of each version.
+//! Times are Unix milliseconds, structured values are JSON text, so that an operator can read
+//! everything with the `sqlite3` program.
+
+/// Marks the file as ours: "DMse" in ASCII (`PRAGMA application_id`).
+pub(crate) const APPLICATION_ID: u32 = 0x444d_7365;
+
+/// All migrations; the schema version is how many of them a file has seen.
+pub(crate) const MIGRATIONS: &[&str] = &[V1];
+
+const V1: &str = "
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counters (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE networks (
+    org  TEXT NOT NULL,
+    name TEXT NOT NULL,
+    id   INTEGER NOT NULL UNIQUE,
+    PRIMARY KEY (org, name)
+) STRICT, WITHOUT ROWID;
+
+-- First address of each IPv4 block; a block belongs to one network of the whole host.
+CREATE TABLE network_v4_blocks (
+    base    INTEGER PRIMARY KEY,
+    network INTEGER NOT NULL REFERENCES networks (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX network_v4_blocks_by_network ON network_v4_blocks (network);
+
+CREATE TABLE apps (
+    name       TEXT PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
+    org        TEXT NOT NULL,
+    network    TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    FOREIGN KEY (org, network) REFERENCES networks (org, name)
+) STRICT, WITHOUT ROWID;
+
+-- Keys that fail must fail in their own change, so none is checked as late as COMMIT.
+-- Small rows only: a state change rewrites its row, so the configuration lives in `versions`.
+CREATE TABLE machines (
+    id         TEXT PRIMARY KEY,
+    app        TEXT NOT NULL REFERENCES apps (name),
+    name       TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    revision   INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    version    TEXT NOT NULL,
+    region     TEXT NOT NULL,
+    v6         TEXT NOT NULL,
+    v4         TEXT NOT NULL,
+    cordoned   INTEGER NOT NULL,
+    cpu_kind   TEXT NOT NULL,
+    cpus       INTEGER NOT NULL,
+    memory_mib INTEGER NOT NULL,
+    engine     TEXT NOT NULL,
+    image      TEXT NOT NULL,
+    metadata   TEXT NOT NULL,
+    lease      TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    machine    TEXT NOT NULL,
+    FOREIGN KEY (id, version) REFERENCES versions (machine, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX machines_by_app ON machines (app, state);
+CREATE INDEX machines_by_state ON machines (state);
+CREATE UNIQUE INDEX machines_name ON machines (app, name) WHERE state <> 'destroyed';
+CREATE UNIQUE INDEX machines_v6 ON machines (v6) WHERE state <> 'destroyed';
+CREATE UNIQUE INDEX machines_v4 ON machines (v4) WHERE state <> 'destroyed';
+
+CREATE TABLE versions (
+    machine      TEXT NOT NULL,
+    version      TEXT NOT NULL,
+    created_at   INTEGER NOT NULL,
+    image        TEXT NOT NULL,
+    image_config TEXT NOT NULL,
+    spec         TEXT NOT NULL,
+    config       TEXT NOT NULL,
+    PRIMARY KEY (machine, version)
+) STRICT;
+
+-- No reference to `machines`: events are kept for a while after the machine.
+CREATE TABLE events (
+    seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+    id      TEXT NOT NULL UNIQUE,
+    machine TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    news    TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_machine ON events (machine, seq);
+
+CREATE TABLE plans (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    machine    TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    state      TEXT NOT NULL,
+    steps      TEXT NOT NULL,
+    done       INTEGER NOT NULL,
+    attempts   INTEGER NOT NULL,
+    error      TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    input      TEXT NOT NULL,
+    outputs    TEXT NOT NULL
+) STRICT;
+CREATE INDEX plans_by_machine ON plans (machine, id);
+CREATE UNIQUE INDEX plans_active ON plans (machine) WHERE state = 'running';
+
+CREATE TABLE refs (
+    owner_kind TEXT NOT NULL,
+    owner      TEXT NOT NULL,
+    digest     TEXT NOT NULL,
+    PRIMARY KEY (owner_kind, owner, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refs_by_digest ON refs (digest);
+
+CREATE TABLE images (
+    digest       TEXT PRIMARY KEY,
+    image        TEXT NOT NULL,
+    size_bytes   INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL,
+    source       TEXT NOT NULL,
+    config       TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE tags (
+    registry   TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    tag        TEXT NOT NULL,
+    digest     TEXT NOT NULL REFERENCES images (digest) ON DELETE CASCADE,
+    PRIMARY KEY (registry, repository, tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tags_by_digest ON tags (digest);
+
+CREATE TABLE meter (
+    run        TEXT NOT NULL,
+    from_at    INTEGER NOT NULL,
+    to_at      INTEGER,
+    machine    TEXT NOT NULL,
+    app        TEXT NOT NULL,
+    cpus       INTEGER NOT NULL,
+    memory_mib INTEGER NOT NULL,
+    cpu_us     INTEGER NOT NULL,
+    PRIMARY KEY (run, from_at)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX meter_open ON meter (run) WHERE to_at IS NULL;
+CREATE INDEX meter_by_machine ON meter (machine, from_at);
+CREATE INDEX meter_by_app ON meter (app, from_at);
+
+CREATE TABLE tokens (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL,
+    hash       TEXT NOT NULL UNIQUE,
+    scope      TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+";

@@ -1,0 +1,160 @@
+//! A database of every schema version is read by this release.
+//!
+//! `tests/golden/v<N>.sql` is a dump of a store that the first release with schema N wrote. To add
+//! one: run this test with `STORE_GOLDEN_WRITE=1` and commit the file; never change an old one.
+
+use crate::sample::{
+    NOW, app_name, digest, event, image, insert_app, machine, machine_id, run_id, started,
+};
+use rusqlite::Connection;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use store::{
+    DATABASE_FILE, MachineFilter, MeterInterval, NewPlan, OwnerKind, PlanId, PlanKind, PlanState,
+    SCHEMA_VERSION, Store, StoreError, TokenReach, TokenRecord, TokenRight, TokenScope, Tx,
+    UsageOf,
+};
+
+fn golden(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/v{version}.sql"))
+}
+
+#[test]
+fn every_older_store_is_migrated_and_read() {
+    if std::env::var_os("STORE_GOLDEN_WRITE").is_some() {
+        write_golden();
+    }
+    for version in 1..=SCHEMA_VERSION {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dump = fs::read_to_string(golden(version)).expect("each version has its dump");
+        let file = Connection::open(dir.path().join(DATABASE_FILE)).expect("a database");
+        file.execute_batch(&dump).expect("the dump loads");
+        drop(file);
+        let store = Store::open(dir.path()).expect("an older store opens");
+        assert_eq!(schema_of(dir.path()), SCHEMA_VERSION, "from version {version}");
+        check(&store);
+    }
+}
+
+#[test]
+fn migrating_is_done_once() {
+    let (dir, store) = crate::sample::open();
+    drop(store);
+    let before = dump(dir.path());
+    drop(Store::open(dir.path()).expect("opens again"));
+    assert_eq!(dump(dir.path()), before);
+}
+
+fn schema_of(dir: &Path) -> u32 {
+    Connection::open(dir.join(DATABASE_FILE))
+        .and_then(|c| c.pragma_query_value(None, "user_version", |row| row.get(0)))
+        .expect("the version reads")
+}
+
+fn populate(tx: &Tx<'_>) -> Result<(), StoreError> {
+    insert_app(tx)?;
+    tx.put_image(&image(1))?;
+    tx.insert_machine(&machine(1))?;
+    tx.add_ref(OwnerKind::Machine, machine_id(1).as_str(), &digest(1))?;
+    tx.put_machine_state(&machine_id(1), &started(2, 1), NOW)?;
+    tx.append_event(&event(1, 1))?;
+    let plan = tx.begin_plan(
+        &NewPlan {
+            machine: machine_id(1),
+            kind: PlanKind::Update,
+            version: 1,
+            steps: vec!["fetch".to_owned(), "swap".to_owned()],
+            input: json!({"image": "debian:v2"}),
+        },
+        NOW,
+    )?;
+    tx.complete_step(plan, "fetch", &json!({"bytes": 1}), NOW)?;
+    tx.open_interval(&interval())?;
+    tx.insert_token(&token())
+}
+
+fn interval() -> MeterInterval {
+    MeterInterval {
+        machine: machine_id(1),
+        app: app_name(),
+        run: run_id(1),
+        from: NOW,
+        to: None,
+        cpus: 2,
+        memory_mib: 512,
+        cpu_us: 0,
+    }
+}
+
+fn token() -> TokenRecord {
+    TokenRecord {
+        id: "t1".to_owned(),
+        name: "owner".to_owned(),
+        hash: "cd".repeat(32),
+        scope: TokenScope { reach: TokenReach::All, right: TokenRight::Operate },
+        created_at: NOW,
+        expires_at: None,
+        revoked_at: None,
+    }
+}
+
+/// All that [`populate`] stored is read, whatever release stored it.
+fn check(store: &Store) {
+    let found = store.read(|r| {
+        let machines = r.machines(&MachineFilter::default())?;
+        assert_eq!(machines.len(), 1);
+        assert_eq!(machines[0].machine, started(2, 1));
+        assert_eq!(machines[0].spec, machine(1).spec);
+        assert_eq!(r.events(&machine_id(1), 50, None)?, [event(1, 1)]);
+        assert_eq!(r.images()?, [image(1)]);
+        assert_eq!(r.machines_of_image(&digest(1))?, [machine_id(1)]);
+        let plan = r.plan(PlanId(1))?.expect("the plan is there");
+        assert_eq!((plan.next_step(), plan.state), (Some("swap"), PlanState::Running));
+        assert_eq!(r.open_intervals()?, [interval()]);
+        assert_eq!(r.usage(UsageOf::App(&app_name()), NOW, NOW)?, []);
+        assert_eq!(r.token_by_hash(&token().hash)?, Some(token()));
+        Ok(())
+    });
+    found.expect("everything reads");
+}
+
+fn write_golden() {
+    let (dir, store) = crate::sample::open();
+    store.write_blocking("populate", populate).expect("stored");
+    drop(store);
+    fs::write(golden(SCHEMA_VERSION), dump(dir.path())).expect("the golden file is written");
+}
+
+/// The whole database as SQL text, tables in the order of their creation.
+fn dump(dir: &Path) -> String {
+    let file = Connection::open(dir.join(DATABASE_FILE)).expect("the database opens");
+    let schema = texts(
+        &file,
+        "SELECT sql || ';' FROM sqlite_schema WHERE sql IS NOT NULL
+                               AND name NOT LIKE 'sqlite_%' ORDER BY rowid",
+    );
+    let tables = texts(&file, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid");
+    let mut lines = vec!["PRAGMA foreign_keys = OFF;".to_owned(), "BEGIN;".to_owned()];
+    lines.extend(schema);
+    lines.extend(tables.iter().flat_map(|table| rows_of(&file, table)));
+    lines.extend(["user_version", "application_id"].map(|pragma| {
+        let value: u32 = file.pragma_query_value(None, pragma, |row| row.get(0)).expect("a number");
+        format!("PRAGMA {pragma} = {value};")
+    }));
+    lines.push("COMMIT;\n".to_owned());
+    lines.join("\n")
+}
+
+fn rows_of(file: &Connection, table: &str) -> Vec<String> {
+    let columns = texts(file, &format!("SELECT name FROM pragma_table_info('{table}')"));
+    let quoted: Vec<_> = columns.iter().map(|column| format!("quote({column})")).collect();
+    let values = quoted.join(" || ', ' || ");
+    texts(file, &format!("SELECT 'INSERT INTO {table} VALUES (' || {values} || ');' FROM {table}"))
+}
+
+fn texts(file: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = file.prepare(sql).expect("a query");
+    let rows = statement.query_map([], |row| row.get(0)).expect("it runs");
+    rows.collect::<Result<_, _>>().expect("texts")
+}
