@@ -1,0 +1,102 @@
+//! All a shim needs to bring one run up, and nothing it could look up elsewhere.
+
+use guest_proto::Orders;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// One run of one machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// Run id (ULID): names every resource of the run.
+    pub run: String,
+    /// Machine id, 14 hex digits.
+    pub machine: String,
+    /// Instance tag, 5 hex digits.
+    pub instance: String,
+    /// Engine.
+    pub engine: EngineSpec,
+    /// Where the shim listens for a later daemon.
+    pub socket_path: PathBuf,
+    /// Where the exit record goes.
+    pub exit_path: PathBuf,
+    /// Where the program's output goes.
+    pub log: LogSpec,
+    /// Limits.
+    pub limits: Limits,
+    /// What to run.
+    pub orders: Orders,
+    /// Signal for a stop that names none.
+    pub stop_signal: i32,
+}
+
+/// The engine and what it needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "engine", rename_all = "snake_case")]
+pub enum EngineSpec {
+    /// Namespaces of the host's kernel.
+    Container(ContainerSpec),
+    /// The fake, with its knobs.
+    Fake(FakeSpec),
+}
+
+/// What the container engine needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// The machine's disk (ext4 in a file); lock and record lie beside it.
+    pub disk_path: PathBuf,
+    /// Where the image's EROFS is mounted in the instance's mount namespace.
+    pub image_path: PathBuf,
+    /// Static guest init binary.
+    pub init_path: PathBuf,
+    /// Pinned network namespace of the slot.
+    pub netns_path: PathBuf,
+    /// Pinned user namespace of the slot; `None` runs without one.
+    pub userns_path: Option<PathBuf>,
+    /// Upper end of the slot's uid and gid range: first id on the host.
+    pub id_base: u32,
+    /// Directory under each cgroup hierarchy, e.g. `dormouse-1a2b3/9080e966ae7187`.
+    pub cgroup: String,
+    /// Whether the disk starts empty at each start (`rootfs.persist: never`).
+    pub reset_disk: bool,
+}
+
+/// Knobs of the fake engine. All zero is a machine that starts at once and runs until stopped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FakeSpec {
+    /// Delay of the start in milliseconds.
+    pub start_ms: u32,
+    /// The start fails.
+    pub start_fails: bool,
+    /// The program ends by itself after this many milliseconds.
+    pub exit_after_ms: Option<u32>,
+    /// Exit code when it ends by itself.
+    pub exit_code: i32,
+    /// The program ignores the stop signal.
+    pub ignores_stop: bool,
+    /// Freeze fails.
+    pub freeze_fails: bool,
+}
+
+/// Limits of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// RAM in bytes, swap included.
+    pub ram_bytes: u64,
+    /// CPU ceiling in thousandths of a CPU.
+    pub cpu_milli: u32,
+    /// Weight among machines when CPUs are short, 1 to 10,000 (100 is the default of cgroup v2).
+    pub cpu_weight: u32,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+/// Where the program's output goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSpec {
+    /// Current file; rotated ones get `.1`, `.2`, … appended.
+    pub path: PathBuf,
+    /// A file of this size is rotated.
+    pub max_bytes: u64,
+    /// Files kept, the current one included.
+    pub max_files: u32,
+}
