@@ -1,0 +1,53 @@
+//! From a disk file to a mounted file system, by system calls alone.
+//!
+//! The caller is the machine's shim, in its own mount namespace: the loop device clears itself
+//! (AUTOCLEAR) at its last close, and the mount goes with the namespace, so a killed shim leaves
+//! nothing behind. Loop devices are kept for the next start and never removed: removal takes 44 ms.
+//!
+//! Measured warm: attach 0.07 ms, mount 0.6 to 0.8 ms.
+
+mod loop_device;
+
+pub use loop_device::{LoopDevice, LoopMode, attach_loop};
+
+use crate::error::DiskError;
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount,
+};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// Mounts the ext4 file system of `device`, attached to nothing yet.
+///
+/// The detached mount can be given an idmap before it gets a place; it lives as long as the
+/// descriptor or, once attached, as long as the mount. `device` may be dropped afterwards.
+///
+/// # Errors
+/// [`DiskError::Io`] when the kernel refuses, for example because the file system is damaged.
+pub fn mount_ext4_detached(device: &LoopDevice) -> Result<OwnedFd, DiskError> {
+    let path = device.path();
+    let mount = || {
+        let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", path)?;
+        // Blocks freed in the guest return to the host at once.
+        fsconfig_set_flag(&context, "discard")?;
+        fsconfig_create(&context)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOATIME
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOSUID;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    };
+    mount().map_err(DiskError::io("mount the ext4 file system of", path))
+}
+
+/// Mounts the ext4 file system of `device` at `target`.
+///
+/// # Errors
+/// As [`mount_ext4_detached`]; also when `target` is not a directory.
+pub fn mount_ext4(device: &LoopDevice, target: &Path) -> Result<(), DiskError> {
+    let mount = mount_ext4_detached(device)?;
+    move_mount(&mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(DiskError::io("mount at", target))
+}

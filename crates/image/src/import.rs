@@ -1,0 +1,263 @@
+//! From an image file to an image in the store.
+//!
+//! Every archive takes the same way: it is unpacked in the throw-away process, and the result shows
+//! what it was. A directory with an OCI layout or a `docker save` manifest is a box whose layers are
+//! unpacked in turn; anything else is a root file system.
+
+use crate::content::{self, digest_of_hex};
+use crate::detect::find_image;
+use crate::error::ImageError;
+use crate::layout::Workshop;
+use crate::meta::ImageMeta;
+use crate::name::LocalName;
+use crate::oci::{ForeignDir, FoundImage};
+use crate::progress::{Progress, Step};
+use crate::rootfs;
+use crate::store::ImageStore;
+use crate::unpack::{Job, LayerJob, UnpackReport};
+use crate::{durable, limits::Limits};
+use model::ids::Digest;
+use model::spec::{ImageConfig, ImageRef};
+use std::fs::File;
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes read from a stream at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Bytes between two reports of progress.
+const PROGRESS_EVERY_BYTES: u64 = 16 << 20;
+
+/// Where an image comes from.
+pub enum ImportSource<'a> {
+    /// An archive, or a directory with an OCI layout.
+    Path(PathBuf),
+    /// An archive as a stream.
+    Reader(Box<dyn Read + Send + 'a>),
+}
+
+impl std::fmt::Debug for ImportSource<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::Reader(_) => f.write_str("Reader"),
+        }
+    }
+}
+
+/// An image that is in the store now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedImage {
+    /// Its name, with the digest.
+    pub image_ref: ImageRef,
+    /// What its programs need.
+    pub config: ImageConfig,
+    /// Size of its file system on this host.
+    pub size_bytes: u64,
+    /// Whether this import put it there; `false` when it was there before.
+    pub is_new: bool,
+    /// Entries of its layers.
+    pub n_entries: u64,
+    /// Device nodes that were left out: machines bring their own `/dev`.
+    pub n_devices_dropped: u64,
+    /// Extended attributes that were left out.
+    pub n_xattrs_dropped: u64,
+}
+
+/// What was unpacked, ready to be packed.
+struct Unpacked {
+    tree: PathBuf,
+    digest: Digest,
+    config: ImageConfig,
+    documents: Vec<Vec<u8>>,
+    report: UnpackReport,
+}
+
+impl ImageStore {
+    /// Brings the image of `source` into the store under the name `repository[:tag]`.
+    ///
+    /// Its digest is that of the manifest (OCI), the config (`docker save`) or the uncompressed
+    /// archive (root file system). An image that is in the store already is returned as it is.
+    /// Blocks for as long as unpacking takes.
+    ///
+    /// # Errors
+    /// Those of [`ImageError`] that speak of images are the file's, [`ImageError::Io`] and the like
+    /// the host's; nothing half-made is left.
+    pub fn import(
+        &self,
+        source: ImportSource<'_>,
+        name: &str,
+        progress: &dyn Progress,
+    ) -> Result<ImportedImage, ImageError> {
+        let name = LocalName::parse(name)?;
+        let workshop = self.layout.workshop()?;
+        let import = Import { store: self, workshop: &workshop, progress };
+        failpoint::hit("image.import.begin");
+        let (image, is_new) = match import.unpack(source, &name.tag)? {
+            Found::Known(meta) => (meta, false),
+            Found::Unpacked(unpacked) => import.publish(unpacked)?,
+        };
+        Ok(ImportedImage {
+            image_ref: name.to_ref(image.digest),
+            config: image.config,
+            size_bytes: image.size_bytes,
+            is_new,
+            n_entries: image.n_entries,
+            n_devices_dropped: image.n_devices_dropped,
+            n_xattrs_dropped: image.n_xattrs_dropped,
+        })
+    }
+}
+
+/// What unpacking led to.
+enum Found {
+    /// The store has it.
+    Known(ImageMeta),
+    /// It is new.
+    Unpacked(Unpacked),
+}
+
+/// One import under way.
+struct Import<'a> {
+    store: &'a ImageStore,
+    workshop: &'a Workshop,
+    progress: &'a dyn Progress,
+}
+
+impl Import<'_> {
+    fn unpack(&self, source: ImportSource<'_>, tag: &str) -> Result<Found, ImageError> {
+        let archive = match source {
+            ImportSource::Path(path) if path.is_dir() => {
+                let dir = ForeignDir::new(&path);
+                let image = find_image(&dir, tag)?.ok_or_else(|| ImageError::NotAnImage {
+                    why: format!("`{}` holds no OCI layout", path.display()),
+                })?;
+                return self.unpack_layers(&dir, image);
+            }
+            ImportSource::Path(path) => path,
+            ImportSource::Reader(reader) => self.spool(reader)?,
+        };
+        self.unpack_archive(&archive, tag)
+    }
+
+    /// Writes a stream to a file, because what it is shows only at its end.
+    fn spool(&self, mut reader: impl Read) -> Result<PathBuf, ImageError> {
+        let path = self.workshop.path("archive");
+        let mut file = File::create_new(&path).map_err(ImageError::io("create", &path))?;
+        let max = self.store.limits.total_bytes;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut n_bytes = 0_u64;
+        loop {
+            let n = reader.read(&mut chunk).map_err(ImageError::io("read into", &path))?;
+            if n == 0 {
+                return Ok(path);
+            }
+            failpoint::io("image.spool")
+                .and_then(|()| file.write_all(&chunk[..n]))
+                .map_err(ImageError::io("write", &path))?;
+            let before = n_bytes;
+            n_bytes += u64::try_from(n).expect("a chunk is small");
+            if n_bytes > max {
+                return Err(ImageError::TooLarge { what: "the archive", max });
+            }
+            if before / PROGRESS_EVERY_BYTES != n_bytes / PROGRESS_EVERY_BYTES {
+                self.progress.report(Step::Reading { n_bytes });
+            }
+        }
+    }
+
+    /// Unpacks an archive and, when it is a box of layers, those.
+    fn unpack_archive(&self, archive: &Path, tag: &str) -> Result<Found, ImageError> {
+        let archive = archive.canonicalize().map_err(ImageError::io("find", archive))?;
+        let layer = split_path(&archive)?;
+        let tree = rootfs::empty_tree(self.workshop, "outer")?;
+        let report = self.run_unpacker(&tree, vec![layer], false)?;
+        let dir = ForeignDir::new(&tree);
+        if let Some(image) = find_image(&dir, tag)? {
+            return self.unpack_layers(&dir, image);
+        }
+        let diff_id = report.layers.first().map(|layer| layer.diff_id.as_str());
+        let digest = diff_id.and_then(digest_of_hex).expect("each unpacked layer has its digest");
+        let (config, documents) = (ImageConfig::default(), Vec::new());
+        Ok(self.store.find_whole(&digest)?.map_or_else(
+            || Found::Unpacked(Unpacked { tree, digest, config, documents, report }),
+            Found::Known,
+        ))
+    }
+
+    fn unpack_layers(&self, dir: &ForeignDir, image: FoundImage) -> Result<Found, ImageError> {
+        if let Some(meta) = self.store.find_whole(&image.digest)? {
+            return Ok(Found::Known(meta));
+        }
+        let path = dir.path();
+        let box_dir = path.canonicalize().map_err(ImageError::io("find", path))?;
+        let job = |layer: &crate::oci::FoundLayer| LayerJob {
+            dir: box_dir.clone(),
+            name: layer.name.clone(),
+            sha256: layer.digest.as_ref().map(|digest| digest.hex().to_owned()),
+            diff_id: Some(layer.diff_id.hex().to_owned()),
+        };
+        let layers = image.layers.iter().map(job).collect();
+        let tree = rootfs::empty_tree(self.workshop, "tree")?;
+        let report = self.run_unpacker(&tree, layers, true)?;
+        let FoundImage { digest, config, documents, .. } = image;
+        Ok(Found::Unpacked(Unpacked { tree, digest, config, documents, report }))
+    }
+
+    fn run_unpacker(
+        &self,
+        tree: &Path,
+        layers: Vec<LayerJob>,
+        has_whiteouts: bool,
+    ) -> Result<UnpackReport, ImageError> {
+        let limits: Limits = self.store.limits;
+        let job = Job::Unpack { tree: tree.to_owned(), layers, has_whiteouts, limits };
+        let on_bytes = |n_bytes| self.progress.report(Step::Unpacking { n_bytes });
+        on_bytes(0);
+        self.store.helper.unpack(&job, &on_bytes)
+    }
+
+    /// Packs the tree and puts the image into the store; tells whether it is new there.
+    fn publish(&self, unpacked: Unpacked) -> Result<(ImageMeta, bool), ImageError> {
+        let Unpacked { tree, digest, config, documents, report } = unpacked;
+        failpoint::hit("image.unpack.after");
+        self.progress.report(Step::Packing);
+        let dir = self.workshop.path("image");
+        durable::make_dir(&dir)?;
+        let erofs = dir.join("image.erofs");
+        rootfs::pack(&self.store.helper, &tree, &digest, &erofs)?;
+        failpoint::hit("image.pack.after");
+        self.progress.report(Step::Publishing);
+        let _publishing = self.store.publishing();
+        let blobs: Vec<Digest> = documents.iter().map(|bytes| content::digest_of(bytes)).collect();
+        let meta = ImageMeta::of_packed(digest, config, blobs.clone(), &report, &erofs)?;
+        durable::write_new(&dir.join("meta.json"), &meta.to_bytes())?;
+        durable::sync(&dir)?;
+        let layout = &self.store.layout;
+        let place = layout.image_dir(&meta.digest);
+        if place.exists() {
+            // Another import of the same image was faster.
+            return Ok((self.store.meta(&meta.digest)?, false));
+        }
+        let published = documents
+            .iter()
+            .try_for_each(|bytes| content::keep(layout, bytes))
+            .and_then(|()| durable::rename(&dir, &place));
+        match published {
+            Ok(()) => Ok((meta, true)),
+            Err(error) => {
+                self.store.remove_unused(&blobs)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A file as a layer in its directory.
+fn split_path(path: &Path) -> Result<LayerJob, ImageError> {
+    let parts = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
+    let (dir, name) = parts.ok_or_else(|| ImageError::NotAnImage {
+        why: format!("`{}` is not a file with a plain name", path.display()),
+    })?;
+    Ok(LayerJob { dir: dir.to_owned(), name: name.to_owned(), sha256: None, diff_id: None })
+}
