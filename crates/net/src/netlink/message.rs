@@ -1,0 +1,153 @@
+//! Writing and reading the bytes of netlink messages.
+
+use super::uapi::{NLA_F_NESTED, NLA_FLAGS, NLM_F_ACK, NLM_F_REQUEST};
+use rustix::io::Errno;
+
+/// Bytes of a message header: length, type, flags, sequence number, port.
+pub(super) const HEADER_BYTES: usize = 16;
+/// Bytes of an attribute header: length, kind.
+const ATTRIBUTE_BYTES: usize = 4;
+
+/// Requests that are sent together; the kernel carries them out in order.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) requests: Vec<Request>,
+}
+
+/// What one message of a batch is for, and which refusal means that it was true already.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) doing: String,
+    pub(super) already: &'static [Errno],
+    start: usize,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a request; `body` writes what follows the message header.
+    ///
+    /// A refusal listed in `already` counts as success.
+    pub(super) fn push(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        already: &'static [Errno],
+        doing: String,
+        body: impl FnOnce(&mut Body<'_>),
+    ) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&0u32.to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(&(flags | NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+        self.bytes.extend_from_slice(&[0; 8]);
+        body(&mut Body { bytes: &mut self.bytes });
+        let len = self.bytes.len() - start;
+        self.bytes[start..start + 4].copy_from_slice(&length32(len).to_ne_bytes());
+        pad(&mut self.bytes);
+        self.requests.push(Request { doing, already, start });
+    }
+
+    /// Numbers the messages from `first` on, so that answers find their request.
+    pub(super) fn number(&mut self, first: u32) {
+        for (nth, request) in (0u32..).zip(&self.requests) {
+            let at = request.start + 8;
+            self.bytes[at..at + 4].copy_from_slice(&first.wrapping_add(nth).to_ne_bytes());
+        }
+    }
+}
+
+/// The part of a message after its header.
+#[derive(Debug)]
+pub(super) struct Body<'a> {
+    bytes: &'a mut Vec<u8>,
+}
+
+impl Body<'_> {
+    /// Appends plain bytes, such as the family's own header.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        pad(self.bytes);
+    }
+
+    /// Appends an attribute.
+    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
+        self.wrap(kind, |body| body.bytes.extend_from_slice(value));
+    }
+
+    /// Appends an attribute that holds what `inner` writes.
+    pub(super) fn nest(&mut self, kind: u16, inner: impl FnOnce(&mut Body<'_>)) {
+        self.wrap(kind | NLA_F_NESTED, inner);
+    }
+
+    fn wrap(&mut self, kind: u16, inner: impl FnOnce(&mut Body<'_>)) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 2]);
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        inner(&mut Body { bytes: self.bytes });
+        let len = u16::try_from(self.bytes.len() - start).expect("attributes here are short");
+        self.bytes[start..start + 2].copy_from_slice(&len.to_ne_bytes());
+        pad(self.bytes);
+    }
+}
+
+fn length32(len: usize) -> u32 {
+    u32::try_from(len).expect("messages here are short")
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// One message of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'a> {
+    pub(super) kind: u16,
+    pub(super) sequence: u32,
+    pub(super) body: &'a [u8],
+}
+
+/// Splits received bytes into messages; `None` at the first one that is cut short.
+pub(super) fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Option<Answer<'_>>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let parsed = answer(bytes);
+        bytes = parsed.map_or(&[], |(_, rest)| rest);
+        Some(parsed.map(|(answer, _)| answer))
+    })
+}
+
+fn answer(bytes: &[u8]) -> Option<(Answer<'_>, &[u8])> {
+    let len = usize::try_from(u32_at(bytes, 0)?).ok()?;
+    let body = bytes.get(HEADER_BYTES..len)?;
+    let kind = u16_at(bytes, 4)?;
+    let sequence = u32_at(bytes, 8)?;
+    let rest = bytes.get(len.next_multiple_of(4)..).unwrap_or(&[]);
+    Some((Answer { kind, sequence, body }, rest))
+}
+
+/// The value of the first attribute of `kind` in `attributes`.
+pub(super) fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+    loop {
+        let len = usize::from(u16_at(attributes, 0)?);
+        let value = attributes.get(ATTRIBUTE_BYTES..len)?;
+        if u16_at(attributes, 2)? & !NLA_FLAGS == kind {
+            return Some(value);
+        }
+        attributes = attributes.get(len.next_multiple_of(4)..)?;
+    }
+}
+
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+}

@@ -1,0 +1,184 @@
+//! The socket: sends a batch, collects its answers.
+
+use super::message::{Answer, Batch, answers, u32_at};
+use super::uapi::{NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR};
+use crate::error::{Error, Result, namespace};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// Longest time to wait for an answer: the kernel has it ready when `send` returns.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Size of the receive buffer, in bytes: twice what the kernel puts into one datagram of a dump.
+///
+/// Taken for each receive, since an instance keeps a socket for each of its slots.
+const RECEIVE_BYTES: usize = 16 << 10;
+
+/// What a netlink socket is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Protocol {
+    /// Links, addresses, routes.
+    Routing,
+    /// The sockets of the namespace.
+    SocketDiagnosis,
+}
+
+/// A netlink socket of one network namespace.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    fd: OwnedFd,
+    sequence: u32,
+}
+
+impl Socket {
+    /// Opens a socket for links, addresses and routes of the calling thread's network namespace.
+    pub(crate) fn open() -> Result<Self> {
+        Self::open_for(Protocol::Routing)
+    }
+
+    pub(super) fn open_for(protocol: Protocol) -> Result<Self> {
+        let protocol = match protocol {
+            Protocol::Routing => None, // its number is 0, the default
+            Protocol::SocketDiagnosis => Some(netlink::SOCK_DIAG),
+        };
+        let doing = "open a netlink socket";
+        let fd = rustix::net::socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            protocol,
+        )
+        .map_err(namespace(doing))?;
+        set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT)).map_err(namespace(doing))?;
+        Ok(Self { fd, sequence: 0 })
+    }
+
+    /// Carries out every request of `batch`, in order, and reports the first refusal.
+    ///
+    /// A refused request does not keep later ones from being carried out.
+    pub(crate) fn apply(&mut self, mut batch: Batch) -> Result<()> {
+        let Some(last) = batch.requests.last() else { return Ok(()) };
+        let doing = last.doing.clone();
+        let first = self.send(&mut batch, &doing)?;
+        let mut n_open = batch.requests.len();
+        let mut refusal = None;
+        while n_open > 0 {
+            self.receive(&doing, |answer| {
+                let nth = usize::try_from(answer.sequence.wrapping_sub(first)).ok();
+                let request = nth.and_then(|nth| batch.requests.get(nth));
+                let (Some(request), NLMSG_ERROR) = (request, answer.kind) else { return Ok(()) };
+                n_open = n_open.saturating_sub(1);
+                match error_of(answer) {
+                    Some(errno) if !request.already.contains(&errno) => {
+                        refusal.get_or_insert_with(|| refused(&request.doing, errno));
+                    }
+                    _ => {}
+                }
+                Ok(())
+            })?;
+        }
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// Sends the single request of `batch` and gives the first answer that is not an error.
+    ///
+    /// `None` when the kernel refuses with an error listed as `already`.
+    pub(super) fn ask<T>(
+        &mut self,
+        mut batch: Batch,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let request = batch.requests.pop().expect("one request");
+        let first = self.send_bytes(&mut batch.bytes, &request.doing)?;
+        let mut found = None;
+        let mut is_done = false;
+        while !is_done {
+            self.receive(&request.doing, |answer| {
+                if answer.sequence != first {
+                    return Ok(());
+                }
+                if answer.kind != NLMSG_ERROR {
+                    found = Some(read(answer.body).ok_or_else(|| cut_short(&request.doing))?);
+                    return Ok(());
+                }
+                is_done = true;
+                match error_of(answer) {
+                    Some(errno) if !request.already.contains(&errno) => {
+                        Err(refused(&request.doing, errno))
+                    }
+                    _ => Ok(()),
+                }
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Sends the single dump request of `batch` and feeds every item to `item`.
+    pub(super) fn dump(&mut self, mut batch: Batch, mut item: impl FnMut(&[u8])) -> Result<()> {
+        let request = batch.requests.pop().expect("one request");
+        let first = self.send_bytes(&mut batch.bytes, &request.doing)?;
+        let mut is_done = false;
+        while !is_done {
+            self.receive(&request.doing, |answer| {
+                match (answer.sequence == first, answer.kind) {
+                    (false, _) => {}
+                    (true, NLMSG_DONE) => is_done = true,
+                    (true, NLMSG_ERROR) => {
+                        if let Some(errno) = error_of(answer) {
+                            return Err(refused(&request.doing, errno));
+                        }
+                    }
+                    (true, _) => item(answer.body),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, batch: &mut Batch, doing: &str) -> Result<u32> {
+        let first = self.sequence.wrapping_add(1);
+        batch.number(first);
+        let n_requests = u32::try_from(batch.requests.len()).unwrap_or(u32::MAX);
+        self.sequence = self.sequence.wrapping_add(n_requests);
+        rustix::net::send(&self.fd, &batch.bytes, SendFlags::empty())
+            .map_err(|e| refused(doing, e))?;
+        Ok(first)
+    }
+
+    fn send_bytes(&mut self, bytes: &mut [u8], doing: &str) -> Result<u32> {
+        self.sequence = self.sequence.wrapping_add(1);
+        bytes[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
+        rustix::net::send(&self.fd, bytes, SendFlags::empty()).map_err(|e| refused(doing, e))?;
+        Ok(self.sequence)
+    }
+
+    fn receive(&self, doing: &str, mut each: impl FnMut(Answer<'_>) -> Result<()>) -> Result<()> {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let (len, _) = rustix::net::recv(&self.fd, &mut buffer[..], RecvFlags::empty())
+            .map_err(|e| refused(doing, e))?;
+        for answer in answers(&buffer[..len]) {
+            each(answer.ok_or_else(|| cut_short(doing))?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Flags of a request for a list.
+pub(super) const DUMP: u16 = NLM_F_DUMP;
+
+/// The error of an answer; `None` when it is an acknowledgement.
+fn error_of(answer: Answer<'_>) -> Option<Errno> {
+    let negated = i32::from_ne_bytes(u32_at(answer.body, 0).unwrap_or(0).to_ne_bytes());
+    (negated != 0).then(|| Errno::from_raw_os_error(negated.saturating_neg()))
+}
+
+fn refused(doing: &str, errno: Errno) -> Error {
+    Error::Netlink { doing: doing.to_owned(), source: errno.into() }
+}
+
+fn cut_short(doing: &str) -> Error {
+    Error::NetlinkAnswer { doing: doing.to_owned() }
+}
