@@ -1,0 +1,52 @@
+//! The guest init: PID 1 in every machine, on every engine.
+//!
+//! It holds one channel to the host ([`host`]), starts the program ([`boot`]), reaps what it leaves
+//! behind, runs commands beside it ([`session`]), relays `/.fly/api` ([`api`]) and answers questions
+//! ([`questions`]). One thread, one loop ([`supervisor`]), no waiting anywhere else.
+//!
+//! What the launcher owes it: PID 1 of the machine's pid namespace; mounts, capabilities,
+//! `no_new_privs`, seccomp and cgroups in force; the channel (a stream socket) as file descriptor 3.
+//! All further arguments are in [`arguments`].
+//!
+//! Exit codes: 0 after the program's end (or failure to start) has been told, 64 for wrong
+//! arguments, 71 when the channel is lost or broken, 70 for a failure of init itself.
+
+use std::process::ExitCode;
+
+mod api;
+mod arguments;
+mod boot;
+mod environment;
+mod etc;
+mod files;
+mod host;
+mod identity;
+mod inbox;
+mod output;
+mod pid1;
+mod plan;
+mod program;
+mod questions;
+mod session;
+mod start_error;
+mod stdio;
+mod streams;
+mod supervisor;
+mod sys;
+
+fn main() -> ExitCode {
+    match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(arguments::Mode::Init(options)) => supervisor::run(&options),
+        Ok(arguments::Mode::Pid1) => pid1::become_program(),
+        Err(_wrong) => ExitCode::from(EXIT_USAGE),
+    }
+}
+
+/// Exit code for wrong arguments (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
+/// Exit code for a failure of init itself (`EX_SOFTWARE`).
+const EXIT_SOFTWARE: u8 = 70;
+
+/// Exit code for a lost or broken channel (`EX_OSERR`).
+const EXIT_CHANNEL: u8 = 71;

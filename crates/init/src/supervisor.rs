@@ -1,0 +1,361 @@
+//! The loop: waits for the host, the children and the streams, and lets each have its turn.
+//!
+//! What to wait for is computed anew from the state before each wait, so it can never be stale.
+//! Backpressure is simply not to wait: output of programs is read only while the host takes it.
+
+use crate::arguments::{CHANNEL_FD, Options};
+use crate::host::{HostChannel, Lost};
+use crate::program::Program;
+use crate::questions::{Pending, processes, sockets};
+use crate::streams::Streams;
+use crate::sys;
+use crate::{EXIT_CHANNEL, EXIT_SOFTWARE};
+use guest_proto::frame::DATA_MAX_BYTES;
+use guest_proto::message::{Answer, Ended, Question};
+use guest_proto::{Channel, Frame, FrameKind, FromGuest, StreamId, ToGuest, VERSION, VERSION_MIN};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, WaitStatus};
+use std::error::Error as _;
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// After [`ToGuest::Shutdown`] programs have this long to end before they are killed.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// What programs expect to find, whatever the launcher had.
+const UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
+
+/// Everything that init knows.
+struct Supervisor {
+    host: HostChannel,
+    children: OwnedFd,
+    program: Program,
+    streams: Streams,
+    pending: Pending,
+    /// Epoch of the last `Hello` that was accepted.
+    greeted: Option<u32>,
+    shutdown: Option<Shutdown>,
+    /// One read of anything.
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Shutdown {
+    Asked { kill_at: Instant },
+    Killed,
+}
+
+/// What became ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// The channel to the host.
+    Host,
+    /// A child changed state.
+    Children,
+    /// Output of the program.
+    Program,
+    /// Somebody connects to `/.fly/api`.
+    Listener,
+    /// A stream can be read.
+    Readable(StreamId),
+    /// A stream can be written.
+    Writable(StreamId),
+    /// The guest has closed a stream of which nothing else was awaited.
+    HungUp(StreamId),
+}
+
+/// Runs the machine; returns when it is over.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let outcome = Supervisor::new(options).and_then(|mut supervisor| supervisor.run());
+    sys::kill_all(libc::SIGKILL);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => stop.tell(),
+    }
+}
+
+/// Why the loop cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error("the channel is lost")]
+    Channel(#[from] Lost),
+    #[error("a system call of init failed")]
+    System(#[from] Errno),
+}
+
+impl Stop {
+    /// Tells it on the standard error that the launcher gave init; the channel cannot be used.
+    fn tell(&self) -> ExitCode {
+        let mut line = format!("dormouse-init: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        match writeln!(std::io::stderr(), "{line}") {
+            Ok(()) | Err(_) => {}
+        }
+        ExitCode::from(match self {
+            Self::Channel(_) => EXIT_CHANNEL,
+            Self::System(_) => EXIT_SOFTWARE,
+        })
+    }
+}
+
+impl Supervisor {
+    fn new(options: &Options) -> Result<Self, Stop> {
+        rustix::process::umask(UMASK);
+        let host = match &options.channel {
+            Some(path) => HostChannel::serial(path)?,
+            None => HostChannel::socket(sys::take_inherited(CHANNEL_FD)?)?,
+        };
+        let pid1 = options.pid1_fd.map(sys::take_inherited).transpose()?;
+        Ok(Self {
+            host,
+            children: sys::watch_children()?,
+            program: Program::new(pid1),
+            streams: Streams::default(),
+            pending: Pending::default(),
+            greeted: None,
+            shutdown: None,
+            buffer: vec![0; DATA_MAX_BYTES],
+        })
+    }
+
+    fn run(&mut self) -> Result<(), Stop> {
+        // The launcher may have written the orders before we ran.
+        self.hear_host()?;
+        loop {
+            self.settle();
+            self.host.flush()?;
+            if self.program.is_told() && self.host.is_flushed() {
+                return Ok(());
+            }
+            for ready in self.wait()? {
+                self.serve(ready)?;
+            }
+            self.keep_time(Instant::now());
+            self.hear_frames()?;
+        }
+    }
+
+    /// What is worth doing without news: read what ended programs left, close what is over.
+    fn settle(&mut self) {
+        let now = Instant::now();
+        self.program.settle(&mut self.host, &mut self.buffer);
+        self.streams.settle(&mut self.host, &mut self.buffer, now);
+        if self.program.is_told() {
+            sys::kill_all(libc::SIGKILL);
+        }
+    }
+
+    fn wait(&self) -> Result<Vec<Ready>, Errno> {
+        let (host, host_flags) = self.host.interest();
+        let takes_output = self.host.takes_output();
+        let mut sources = vec![
+            (Ready::Host, PollFd::from_borrowed_fd(host, host_flags)),
+            (Ready::Children, PollFd::from_borrowed_fd(self.children.as_fd(), PollFlags::IN)),
+        ];
+        if takes_output {
+            sources.extend(
+                self.program.readable().map(|fd| (Ready::Program, PollFd::new(fd, PollFlags::IN))),
+            );
+        }
+        self.streams.add_sources(takes_output, &mut sources);
+        let (ready, mut fds): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+        match poll(&mut fds, self.timeout(Instant::now()).as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        Ok(ready
+            .into_iter()
+            .zip(&fds)
+            .filter(|(_, fd)| is_ready(fd))
+            .map(|(what, _)| what)
+            .collect())
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let shutdown = match self.shutdown {
+            Some(Shutdown::Asked { kill_at }) => Some(kill_at),
+            Some(Shutdown::Killed) | None => None,
+        };
+        let nearest = [self.pending.deadline(), self.streams.deadline(), shutdown]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Timespec::try_from(nearest.saturating_duration_since(now)).ok()
+    }
+
+    fn serve(&mut self, ready: Ready) -> Result<(), Stop> {
+        match ready {
+            Ready::Host => self.hear_host()?,
+            Ready::Children => self.reap()?,
+            Ready::Program => self.program.pump(&mut self.host, &mut self.buffer),
+            Ready::Listener => self.streams.accept(&mut self.host),
+            Ready::Readable(id) => self.streams.read(id, &mut self.host, &mut self.buffer),
+            Ready::Writable(id) => self.streams.write(id, &mut self.host),
+            Ready::HungUp(id) => self.streams.abandon(id, &mut self.host),
+        }
+        Ok(())
+    }
+
+    fn keep_time(&mut self, now: Instant) {
+        for (id, answer) in self.pending.look(now) {
+            self.host.send(&FromGuest::Answer { id, answer });
+        }
+        if let Some(Shutdown::Asked { kill_at }) = self.shutdown
+            && kill_at <= now
+        {
+            self.shutdown = Some(Shutdown::Killed);
+            sys::kill_all(libc::SIGKILL);
+        }
+    }
+
+    /// Collects everybody who ended: children of ours and orphans of the machine.
+    fn reap(&mut self) -> Result<(), Stop> {
+        let mut news = [0; 128];
+        match rustix::io::read(&self.children, &mut news) {
+            // The news only says that there is somebody; one may stand for many.
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => self.child_ended(pid, ended(status)),
+                Ok(None) | Err(Errno::CHILD) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn child_ended(&mut self, pid: Pid, ended: Ended) {
+        self.program.child_ended(pid, ended);
+        self.streams.child_ended(pid, ended, Instant::now());
+        if let Some((id, answer)) = self.pending.child_ended(pid, ended.code) {
+            self.host.send(&FromGuest::Answer { id, answer });
+        }
+    }
+
+    fn hear_host(&mut self) -> Result<(), Stop> {
+        self.host.receive(&mut self.buffer)?;
+        self.hear_frames()
+    }
+
+    fn hear_frames(&mut self) -> Result<(), Stop> {
+        while let Some(frame) = self.host.next_frame()? {
+            match frame.kind {
+                FrameKind::Control => self.hear_control(&frame)?,
+                FrameKind::Data { stream, channel: Channel::Stdin | Channel::Stdout } => {
+                    self.streams.hear_data(stream, &frame.payload, &mut self.host);
+                }
+                FrameKind::Data { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_control(&mut self, frame: &Frame) -> Result<(), Stop> {
+        match frame.message() {
+            Ok(ToGuest::Hello { version, version_min }) => self.greet(version, version_min),
+            Ok(message) if self.greeted.is_some() => self.obey(message)?,
+            Ok(_) | Err(_) => self.host.send(&FromGuest::Unknown { what: type_of(&frame.payload) }),
+        }
+        Ok(())
+    }
+
+    /// A new epoch is a new host as far as streams go: it knows none of the old.
+    fn greet(&mut self, version: u16, version_min: u16) {
+        let chosen = version.min(VERSION);
+        if chosen < version_min.max(VERSION_MIN) {
+            self.greeted = None;
+            self.host.send(&FromGuest::HelloRefused { version: VERSION, version_min: VERSION_MIN });
+            return;
+        }
+        let epoch = self.host.epoch();
+        if self.greeted.is_some_and(|greeted| greeted != epoch) {
+            self.streams.drop_all();
+            self.pending.forget();
+        }
+        self.greeted = Some(epoch);
+        let booted = self.program.is_ordered();
+        self.host.send(&FromGuest::Hello { version: chosen, booted });
+    }
+
+    fn obey(&mut self, message: ToGuest) -> Result<(), Stop> {
+        match message {
+            ToGuest::Hello { .. } => {}
+            ToGuest::Boot(orders) => {
+                if !self.program.is_ordered() {
+                    self.streams.listen(&mut self.host);
+                }
+                self.program.boot(*orders, &mut self.host);
+                // The host waits for this word; other messages can wait for it.
+                self.host.flush()?;
+            }
+            ToGuest::Signal { signal } => self.program.signal(signal),
+            ToGuest::Shutdown => self.shut_down(),
+            ToGuest::Exec { stream, exec } => {
+                self.streams.exec(stream, &exec, self.program.orders(), &mut self.host);
+            }
+            ToGuest::Resize { stream: StreamId::MAIN, rows, cols } => {
+                self.program.resize((rows, cols))
+            }
+            ToGuest::Resize { stream, rows, cols } => self.streams.resize(stream, (rows, cols)),
+            ToGuest::End { stream } => self.streams.end(stream, &mut self.host),
+            ToGuest::Reset { stream } => self.streams.reset(stream),
+            ToGuest::Credit { stream, bytes } => self.streams.grant(stream, bytes),
+            ToGuest::Ask { id, question } => self.answer(id, &question),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, id: u64, question: &Question) {
+        let answered = match *question {
+            Question::Processes => Some((id, Answer::Processes { processes: processes::list() })),
+            Question::Listening => Some((id, Answer::Listening { sockets: sockets::listening() })),
+            Question::WaitListening { port, timeout_ms } => {
+                self.pending.wait_listening(id, port, timeout_ms, Instant::now())
+            }
+            Question::Sync => self.pending.flush(id),
+        };
+        if let Some((id, answer)) = answered {
+            self.host.send(&FromGuest::Answer { id, answer });
+        }
+    }
+
+    /// The end of the program ends the machine; without one there is nothing to wait for.
+    fn shut_down(&mut self) {
+        if self.shutdown.is_none() {
+            self.shutdown = Some(Shutdown::Asked { kill_at: Instant::now() + SHUTDOWN_GRACE });
+            sys::kill_all(libc::SIGTERM);
+            self.program.shut_down();
+        }
+    }
+}
+
+fn ended(status: WaitStatus) -> Ended {
+    Ended { code: status.exit_status(), signal: status.terminating_signal() }
+}
+
+/// The `type` of a message that we do not know.
+fn type_of(payload: &[u8]) -> String {
+    /// Longest `type` repeated.
+    const TYPE_MAX_BYTES: usize = 64;
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+    let mut what =
+        serde_json::from_slice(payload).map_or_else(|_| String::new(), |t: Typed| t.r#type);
+    what.truncate(what.floor_char_boundary(TYPE_MAX_BYTES));
+    what
+}
