@@ -1,0 +1,286 @@
+//! The container engine: namespaces of the host's kernel, put together by our own launcher.
+//!
+//! ```text
+//! prepare  lock disk → loop → ext4, detached ┐ idmapped for the slot's user namespace
+//!          image's EROFS, copied, detached   ┘
+//!          cgroup with limits
+//! go       clone3 into v2 cgroup, from an empty mount namespace
+//!            child: v1 cgroups → network → overlay, /proc, /sys, /dev, masks → pivot_root
+//!                   → user namespace → capabilities, no_new_privs, seccomp → exec guest init
+//! teardown SIGKILL to the pid namespace → unmount, detach → cgroup away
+//! ```
+//!
+//! If the shim is killed, its death signal kills the guest init, the kernel kills the rest of the
+//! pid namespace, and with the last descriptor the mounts, the loop device and the disk's lock go.
+//! Only the empty cgroup directories stay; the next run or the daemon removes them by name.
+
+pub mod ahead;
+mod bare;
+mod capabilities;
+mod cgroup;
+mod child;
+mod disk;
+mod launch;
+mod layers;
+mod masks;
+mod mounts;
+mod pid1;
+mod reap;
+mod report;
+mod root;
+mod seccomp;
+mod traffic;
+
+pub use reap::reap;
+
+use crate::engine::{Capabilities, Engine, Running};
+use crate::error::EngineError;
+use crate::sys::{self, ExecStrings};
+use crate::wait;
+use crate::watch::Watch;
+use ahead::Ahead;
+use cgroup::Cgroup;
+use child::{FIRST_FREE_FD, Plan};
+use disk::Disk;
+use launch::launch;
+use layers::{idmap, image_layer, init_program, open_namespace};
+use pid1::Pid1Plan;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use shim_proto::RunSpec;
+use shim_proto::message::{Timing, Usage};
+use shim_proto::spec::{ContainerSpec, EngineSpec};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+/// One run of one machine in a container.
+#[derive(Debug)]
+pub struct Container {
+    ahead: Ahead,
+    prepared: Option<Prepared>,
+    disk: Option<Disk>,
+    cgroup: Option<Cgroup>,
+    guest: Option<Guest>,
+    ram_limit_bytes: u64,
+}
+
+/// What `prepare` opens for `go`.
+#[derive(Debug)]
+struct Prepared {
+    netns: OwnedFd,
+    userns: Option<OwnedFd>,
+    image: OwnedFd,
+    init: OwnedFd,
+    root: root::Words,
+    hostname: CString,
+    is_pid1: bool,
+}
+
+/// The guest init.
+#[derive(Debug)]
+struct Guest {
+    pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Container {
+    /// An engine without a run.
+    #[must_use]
+    pub fn new(ahead: Ahead) -> Self {
+        Self { ahead, prepared: None, disk: None, cgroup: None, guest: None, ram_limit_bytes: 0 }
+    }
+
+    fn attach_disk(
+        &mut self,
+        spec: &ContainerSpec,
+        userns: Option<&OwnedFd>,
+        watch: &mut Watch,
+    ) -> Result<(), EngineError> {
+        let disk = Disk::attach(&spec.disk_path, spec.reset_disk, watch)?;
+        if let Some(userns) = userns {
+            idmap(disk.mount(), userns, "give the disk an idmap")?;
+        }
+        self.disk = Some(disk);
+        watch.lap("disk_idmap");
+        Ok(())
+    }
+
+    fn cgroup(&self) -> Result<&Cgroup, EngineError> {
+        self.cgroup.as_ref().ok_or(EngineError::Order { verb: "cgroup" })
+    }
+}
+
+impl Engine for Container {
+    fn capabilities(&self) -> Capabilities {
+        let hierarchies = cgroup::Hierarchies::detect().ok();
+        let (enforces_limits, can_freeze) =
+            hierarchies.as_ref().map_or((false, false), cgroup::abilities);
+        Capabilities {
+            can_freeze,
+            can_suspend: false,
+            enforces_limits,
+            confines_devices: true,
+            has_own_kernel: false,
+            has_disk: true,
+        }
+    }
+
+    fn prepare(&mut self, spec: &RunSpec) -> Result<Vec<Timing>, EngineError> {
+        let EngineSpec::Container(container) = &spec.engine else {
+            return Err(EngineError::Order { verb: "prepare" });
+        };
+        let mut watch = Watch::start();
+        self.ahead.ensure()?;
+        watch.lap("ahead");
+        let userns = container.userns_path.as_deref().map(open_namespace).transpose()?;
+        self.attach_disk(container, userns.as_ref(), &mut watch)?;
+        let id = if userns.is_some() { container.id_base } else { 0 };
+        let is_pid1 = spec.orders.pid1;
+        self.prepared = Some(Prepared {
+            netns: open_namespace(&container.netns_path)?,
+            image: image_layer(&container.image_path, userns.as_ref())?,
+            init: init_program(&container.init_path)?,
+            userns,
+            root: root::Words::new(id, spec.limits.ram_bytes, is_pid1),
+            hostname: host_name(spec),
+            is_pid1,
+        });
+        watch.lap("image");
+        let delegate_to = is_pid1.then_some(id);
+        let hierarchies = &self.ahead.ensure()?.hierarchies;
+        let made = Cgroup::make(hierarchies, &container.cgroup, &spec.limits, delegate_to)?;
+        self.cgroup = Some(made);
+        self.ram_limit_bytes = spec.limits.ram_bytes;
+        watch.lap("cgroup");
+        Ok(watch.into_timings())
+    }
+
+    fn go(&mut self) -> Result<Running, EngineError> {
+        let order = || EngineError::Order { verb: "go" };
+        let prepared = self.prepared.take().ok_or_else(order)?;
+        let disk = self.disk.as_ref().ok_or_else(order)?;
+        let cgroup = self.cgroup.as_ref().ok_or_else(order)?;
+        let made = self.ahead.ensure()?;
+        let (channel, guest_end) =
+            UnixStream::pair().map_err(EngineError::namespace("make the guest's channel"))?;
+        let (report, child_report) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(EngineError::namespace("make the child's pipe"))?;
+        let plan = Plan {
+            v1_doors: cgroup.open_v1_doors()?,
+            netns: prepared.netns,
+            userns: prepared.userns,
+            image: prepared.image,
+            disk: keep(disk.mount())?,
+            root: prepared.root,
+            hostname: prepared.hostname,
+            init: keep(&prepared.init)?,
+            argv: init_argv(prepared.is_pid1),
+            envp: ExecStrings::new(&[]),
+            capabilities: capabilities::for_host(cgroup::guards_devices(&made.hierarchies)),
+            filter: made.filter.clone(),
+            channel: keep(&guest_end)?,
+            report: keep(&child_report)?,
+            pid1: prepared.is_pid1.then(|| pid1_plan(cgroup)).transpose()?,
+        };
+        drop((guest_end, child_report));
+        let launched = launch(&made.bare, plan, cgroup.entry(), &report)?;
+        let pid = u32::try_from(launched.pid.as_raw_nonzero().get()).unwrap_or(0);
+        let pidfd = keep(&launched.pidfd)?;
+        self.guest = Some(Guest { pid, pidfd: launched.pidfd });
+        Ok(Running { init_pid: pid, pidfd, channel, timings: launched.timings })
+    }
+
+    fn freeze(&mut self) -> Result<(), EngineError> {
+        match self.cgroup()?.freeze()? {
+            true => Ok(()),
+            false => Err(EngineError::Unsupported { verb: "freeze" }),
+        }
+    }
+
+    fn thaw(&mut self) -> Result<(), EngineError> {
+        self.cgroup()?.thaw()
+    }
+
+    fn kill(&mut self) -> Result<(), EngineError> {
+        let Some(guest) = &self.guest else { return Ok(()) };
+        let cgroup = self.cgroup()?;
+        // A process that a v1 freezer holds does not die before it is thawed.
+        cgroup.thaw()?;
+        // Everyone is in the init's pid namespace and dies with it. The cgroup's kill is only
+        // faster: it need not wait for the init to come to it.
+        cgroup.kill()?;
+        wait::end(&guest.pidfd)
+    }
+
+    fn usage(&mut self) -> Result<Usage, EngineError> {
+        let cgroup = self.cgroup()?;
+        let (rx_bytes, tx_bytes) =
+            self.guest.as_ref().map_or((0, 0), |guest| traffic::of_process(guest.pid));
+        Ok(Usage {
+            cpu_us: cgroup.cpu_us()?,
+            ram_bytes: cgroup.ram_bytes()?,
+            ram_limit_bytes: self.ram_limit_bytes,
+            pids: cgroup.pids()?,
+            rx_bytes,
+            tx_bytes,
+            disk_bytes: self.disk.as_ref().map_or(Ok(0), Disk::used_bytes)?,
+        })
+    }
+
+    fn oom_kills(&mut self) -> Result<u64, EngineError> {
+        self.cgroup()?.oom_kills()
+    }
+
+    fn teardown(&mut self) -> Result<(), EngineError> {
+        let mut parts = Vec::new();
+        let mut note = |result: Result<(), EngineError>| {
+            parts.extend(result.err().map(|error| error.sentence()));
+        };
+        note(self.kill());
+        self.guest = None;
+        self.prepared = None;
+        note(self.disk.take().map_or(Ok(()), Disk::detach));
+        note(self.cgroup.take().map_or(Ok(()), |mut cgroup| cgroup.remove()));
+        if parts.is_empty() { Ok(()) } else { Err(EngineError::Teardown { parts }) }
+    }
+}
+
+/// A copy above the numbers that the child gives to others.
+fn keep(fd: impl AsFd) -> Result<OwnedFd, EngineError> {
+    sys::duplicate_above(fd, FIRST_FREE_FD)
+        .map_err(EngineError::namespace("duplicate a descriptor"))
+}
+
+fn host_name(spec: &RunSpec) -> CString {
+    let name = if spec.orders.hostname.is_empty() { &spec.machine } else { &spec.orders.hostname };
+    let name: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(64).collect();
+    CString::new(name).expect("zero bytes are filtered out")
+}
+
+fn init_argv(is_pid1: bool) -> ExecStrings {
+    if is_pid1 {
+        ExecStrings::new(&[c"dormouse-init", c"--pid1-fd", c"4"])
+    } else {
+        ExecStrings::new(&[c"dormouse-init"])
+    }
+}
+
+fn pid1_plan(cgroup: &Cgroup) -> Result<Pid1Plan, EngineError> {
+    let pair = || socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let (init_end, pid1_end) =
+        pair().map_err(EngineError::namespace("make the channel of the program's PID 1"))?;
+    let as_result = |errno: Errno| EngineError::namespace("duplicate a descriptor")(errno);
+    Ok(Pid1Plan {
+        cgroup: cgroup
+            .delegated()
+            .map(|dir| dir.try_clone_to_owned())
+            .transpose()
+            .map_err(|error| as_result(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?,
+        init_end: keep(&init_end)?,
+        pid1_end: keep(&pid1_end)?,
+        argv: ExecStrings::new(&[c"dormouse-init", c"pid1"]),
+        envp: ExecStrings::new(&[]),
+    })
+}

@@ -1,0 +1,50 @@
+//! What a pooled shim makes before it knows its run.
+
+use super::bare::BareNamespace;
+use super::cgroup::Hierarchies;
+use super::seccomp;
+use crate::error::EngineError;
+use crate::sys::BpfInstruction;
+
+/// All that a container needs and that is the same for each of them.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    made: Option<Made>,
+}
+
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) bare: BareNamespace,
+    pub(super) hierarchies: Hierarchies,
+    pub(super) filter: Vec<BpfInstruction>,
+}
+
+impl Ahead {
+    /// Nothing yet: the first run makes it, and pays for it.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Makes all of it now.
+    ///
+    /// # Errors
+    /// When this process may not make mount namespaces, or cannot read `/proc`.
+    pub fn make() -> Result<Self, EngineError> {
+        let mut ahead = Self::nothing();
+        ahead.ensure()?;
+        Ok(ahead)
+    }
+
+    /// What has been made, now if not before.
+    pub(super) fn ensure(&mut self) -> Result<&Made, EngineError> {
+        if self.made.is_none() {
+            self.made = Some(Made {
+                bare: BareNamespace::new()?,
+                hierarchies: Hierarchies::detect()?,
+                filter: seccomp::filter(),
+            });
+        }
+        Ok(self.made.as_ref().expect("made just now"))
+    }
+}

@@ -1,0 +1,83 @@
+//! A place for programs that are an init themselves (systemd): PID 1 of a pid namespace below the
+//! machine's own, with a cgroup that is theirs.
+//!
+//! The child clones a second process before it gives up its rights. That one sees the same files,
+//! but its own `/proc`, and at `/sys/fs/cgroup` the delegated cgroup, writable. It becomes
+//! `dormouse-init pid1`, which talks to the guest init over a socket pair and in the end becomes
+//! the program.
+
+use super::child::{self, FIRST_FREE_FD, Plan};
+use super::masks;
+use super::mounts::{Fs, attach, mount_point};
+use super::report::{self, Failure, Step};
+use super::root;
+use crate::sys::{self, Cloned, ExecStrings};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+use rustix::process::setsid;
+use rustix::thread::UnshareFlags;
+use std::convert::Infallible;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+/// What the second process needs beyond the [`Plan`].
+#[derive(Debug)]
+pub(super) struct Pid1Plan {
+    /// The delegated v2 cgroup; `None` on a host without a v2 tree.
+    pub(super) cgroup: Option<OwnedFd>,
+    /// The guest init's end of the pair.
+    pub(super) init_end: OwnedFd,
+    /// The second process's end.
+    pub(super) pid1_end: OwnedFd,
+    pub(super) argv: ExecStrings,
+    pub(super) envp: ExecStrings,
+}
+
+/// Clones the second process; returns the guest init's end of the pair.
+#[allow(unsafe_code, reason = "clones this process")]
+pub(super) fn start(pid1: &Pid1Plan, plan: &Plan) -> Result<OwnedFd, Failure> {
+    let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
+    // SAFETY: the child goes on in this module, under the rules of `child`: system calls only.
+    let cloned = unsafe { sys::clone3(namespaces, pid1.cgroup.as_ref().map(OwnedFd::as_fd)) };
+    match cloned.map_err(Step::Pid1.failed())? {
+        Cloned::Child => {
+            let Err(failure) = become_pid1(pid1, plan);
+            report::failed(&plan.report, failure);
+            sys::exit_now(127)
+        }
+        Cloned::Parent { .. } => {
+            sys::duplicate_above(&pid1.init_end, FIRST_FREE_FD).map_err(Step::Pid1.failed())
+        }
+    }
+}
+
+fn become_pid1(pid1: &Pid1Plan, plan: &Plan) -> Result<Infallible, Failure> {
+    setsid().map_err(Step::Session.failed())?;
+    sys::unshare(UnshareFlags::NEWCGROUP).map_err(Step::CgroupNamespace.failed())?;
+    let proc_mount =
+        open_dir("/proc").and_then(|dir| root::mount_proc(&dir)).map_err(Step::Proc.failed())?;
+    let dev = open_dir("/dev").map_err(Step::Dev.failed())?;
+    masks::apply(&proc_mount, &dev).map_err(Step::Mask.failed())?;
+    if pid1.cgroup.is_some() {
+        mount_cgroup().map_err(Step::Pid1Cgroup.failed())?;
+    }
+    child::confine(plan)?;
+    child::arrange(&pid1.pid1_end, None).map_err(Step::Descriptors.failed())?;
+    sys::set_seccomp_filter(&plan.filter).map_err(Step::Seccomp.failed())?;
+    let errno = sys::execute(plan.init.as_fd(), &pid1.argv, &pid1.envp);
+    Err(Step::Exec.failed()(errno))
+}
+
+/// The delegated cgroup is the root of this process's cgroup namespace, so it is all that shows.
+fn mount_cgroup() -> Result<(), Errno> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let mount = Fs { name: c"cgroup2", options: [] }.mount(attributes)?;
+    let place = mount_point(&open_dir("/sys/fs")?, c"cgroup")?;
+    attach(&mount, place)
+}
+
+fn open_dir(path: &str) -> Result<OwnedFd, Errno> {
+    open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}

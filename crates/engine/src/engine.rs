@@ -1,0 +1,94 @@
+//! The verbs of an engine.
+
+use crate::error::EngineError;
+use shim_proto::RunSpec;
+use shim_proto::message::{Timing, Usage};
+use std::fmt::Debug;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+/// Brings one run up and down. Verbs come in this order: `prepare`, `go`, any number of the
+/// others, `teardown`; a verb out of order is [`EngineError::Order`].
+pub trait Engine: Debug {
+    /// What this engine can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Takes the disk, makes the cgroup: all that needs no process of the machine.
+    ///
+    /// # Errors
+    /// Nothing is left behind after [`Engine::teardown`].
+    fn prepare(&mut self, spec: &RunSpec) -> Result<Vec<Timing>, EngineError>;
+
+    /// Starts the guest init, which then waits on the channel for its orders.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`].
+    fn go(&mut self) -> Result<Running, EngineError>;
+
+    /// Stops all processes of the run from running, until [`Engine::thaw`].
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`], or the processes run on.
+    fn freeze(&mut self) -> Result<(), EngineError>;
+
+    /// Undoes [`Engine::freeze`]; does nothing when not frozen.
+    ///
+    /// # Errors
+    /// The processes may still be frozen; a repeat or [`Engine::kill`] helps.
+    fn thaw(&mut self) -> Result<(), EngineError>;
+
+    /// Kills every process of the run, frozen or not, and waits until the last one is gone.
+    ///
+    /// # Errors
+    /// [`EngineError::Deadline`] when the kernel holds one back, e.g. in I/O that never ends.
+    fn kill(&mut self) -> Result<(), EngineError>;
+
+    /// What the run uses now.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    fn usage(&mut self) -> Result<Usage, EngineError>;
+
+    /// Processes that the kernel has killed for want of RAM since [`Engine::go`].
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    fn oom_kills(&mut self) -> Result<u64, EngineError>;
+
+    /// Kills what is left and gives everything back: disk, cgroup. Does nothing when that was done
+    /// before. Reports every part that failed as one error, after trying all.
+    ///
+    /// # Errors
+    /// [`EngineError::Teardown`].
+    fn teardown(&mut self) -> Result<(), EngineError>;
+}
+
+/// A guest init that has been started.
+#[derive(Debug)]
+pub struct Running {
+    /// Its pid in the host's pid namespace.
+    pub init_pid: u32,
+    /// Readable once it has ended.
+    pub pidfd: OwnedFd,
+    /// The host's end of its channel, speaking `guest_proto`.
+    pub channel: UnixStream,
+    /// Where the time went.
+    pub timings: Vec<Timing>,
+}
+
+/// What an engine can do. What it lacks, it declares here; the conformance suite holds it to that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Processes can be frozen and thawed.
+    pub can_freeze: bool,
+    /// RAM can go to disk and come back.
+    pub can_suspend: bool,
+    /// Limits of RAM, CPU and processes are enforced.
+    pub enforces_limits: bool,
+    /// Device nodes of the host are out of reach even for the guest's root.
+    pub confines_devices: bool,
+    /// The guest has its own kernel.
+    pub has_own_kernel: bool,
+    /// The guest's file system is kept on the machine's disk.
+    pub has_disk: bool,
+}

@@ -1,0 +1,36 @@
+//! How does it run? (behind the shim)
+//!
+//! An engine brings one run of one machine up and takes it down again. It lives inside the shim,
+//! one instance per shim, and is as synchronous as the shim: each verb returns when it is done.
+//! What the guest says is not its business; it only hands out the channel.
+//!
+//! * [`engine`]: the verbs, and what an engine may lack.
+//! * [`container`]: namespaces of the host's kernel.
+//! * [`fake`]: no isolation at all, with knobs for tests.
+//! * [`conformance`]: what every engine must do, as one suite.
+
+pub mod conformance;
+pub mod container;
+pub mod engine;
+pub mod error;
+pub mod fake;
+mod sys;
+mod wait;
+mod watch;
+
+pub use container::Container;
+pub use container::ahead::Ahead;
+pub use engine::{Capabilities, Engine, Running};
+pub use error::EngineError;
+pub use fake::Fake;
+
+use shim_proto::spec::EngineSpec;
+
+/// The engine that `spec` asks for; `ahead` is what was made before the run was known.
+#[must_use]
+pub fn for_spec(spec: &EngineSpec, ahead: Ahead) -> Box<dyn Engine> {
+    match spec {
+        EngineSpec::Container(_) => Box::new(Container::new(ahead)),
+        EngineSpec::Fake(_) => Box::new(Fake::new()),
+    }
+}

@@ -1,0 +1,15 @@
+//! The real shim with the real guest init on the host's real kernel.
+//!
+//! Every test builds its own world ([`world::World`]): image, disk, slot, cgroup. It lies in a mount
+//! namespace of the test's thread, so that nothing outlives the test process, whatever happens.
+
+mod client;
+mod confinement;
+mod conformance;
+mod endings;
+mod guest_side;
+mod life;
+mod limits;
+mod reconnect;
+mod speed;
+mod world;

@@ -1,0 +1,272 @@
+//! A world for one test: image, disk, slot, cgroup name, and specs that use them.
+
+use crate::client::Client;
+use guest_proto::Orders;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use shim_proto::RunSpec;
+use shim_proto::spec::{ContainerSpec, EngineSpec, Limits, LogSpec};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything in these tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// First host id of the guests here: far from those of real machines.
+const ID_BASE: u32 = 3_000_000_000;
+
+/// The one machine of each world.
+const MACHINE: &str = "9080e966ae7187";
+
+static N_WORLDS: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+    slot: Slot,
+    name: String,
+    n_runs: AtomicU32,
+}
+
+/// A process that holds a network and a user namespace.
+struct Slot {
+    holder: Child,
+}
+
+impl Slot {
+    fn new() -> Self {
+        let holder = Command::new("unshare")
+            .args(["--user", "--net", "setpriv", "--pdeathsig", "KILL", "sleep", "1000"])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("`unshare` runs");
+        let slot = Self { holder };
+        let own = fs::read_link("/proc/self/ns/net").expect("a link");
+        wait_for("the slot's namespaces", || {
+            fs::read_link(slot.path("ns/net")).is_ok_and(|net| net != own)
+        });
+        let map = format!("0 {ID_BASE} 65536");
+        fs::write(slot.path("uid_map"), &map).expect("a uid map");
+        fs::write(slot.path("gid_map"), &map).expect("a gid map");
+        slot
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        format!("/proc/{}/{name}", self.holder.id()).into()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.holder.kill().ok();
+        self.holder.wait().ok();
+    }
+}
+
+/// What the image of a world holds beside busybox.
+pub(crate) type Dress = fn(&Path);
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::dressed(|_| {})
+    }
+
+    #[allow(unsafe_code, reason = "leaves the host's mount namespace; descriptors are untouched")]
+    pub(crate) fn dressed(dress: Dress) -> Self {
+        // SAFETY: CLONE_FILES is not among the flags.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("root may unshare");
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .expect("private mounts");
+        let dir = tempfile::Builder::new().prefix("dm-shim-").tempdir().expect("a directory");
+        let n = N_WORLDS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("dormouse-test-{}-{n}", std::process::id());
+        let world = Self { dir, slot: Slot::new(), name, n_runs: AtomicU32::new(0) };
+        world.make_image(dress);
+        world.make_disk();
+        world
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn make_image(&self, dress: Dress) {
+        let tree = self.path("tree");
+        for dir in ["bin", "etc", "tmp", "root"] {
+            fs::create_dir_all(tree.join(dir)).expect("made");
+        }
+        fs::copy("/bin/busybox", tree.join("bin/busybox")).expect("busybox-static is installed");
+        for name in ["sh", "cat", "sleep", "echo", "ls", "mount", "mknod", "id", "dd", "grep"] {
+            std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).expect("linked");
+        }
+        fs::write(
+            tree.join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/:/bin/sh\n",
+        )
+        .expect("written");
+        fs::write(tree.join("etc/group"), "root:x:0:\nme:x:1000:\n").expect("written");
+        dress(&tree);
+        let image = self.path("image.erofs");
+        let made = Command::new("mkfs.erofs").arg("--quiet").arg(&image).arg(&tree).output();
+        let made = made.expect("erofs-utils is installed");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        fs::create_dir(self.path("image")).expect("made");
+        mount(&image, self.path("image"), "erofs", MountFlags::RDONLY, c"directio")
+            .expect("EROFS mounts from a file");
+    }
+
+    fn make_disk(&self) {
+        let store = disk::DiskStore::open(self.dir.path()).expect("a store");
+        let machine = MACHINE.parse().expect("a machine id");
+        let digest = format!("sha256:{}", "0".repeat(64)).parse().expect("a digest");
+        store.create(&machine, 1, &digest).expect("a disk");
+    }
+
+    pub(crate) fn disk_path(&self) -> PathBuf {
+        self.path("machines").join(MACHINE).join("disk.ext4")
+    }
+
+    /// A run of `sh -c script`.
+    pub(crate) fn sh(&self, script: &str) -> RunSpec {
+        self.run(&["/bin/sh", "-c", script])
+    }
+
+    /// A run of a program.
+    pub(crate) fn run(&self, argv: &[&str]) -> RunSpec {
+        let n = self.n_runs.fetch_add(1, Ordering::Relaxed);
+        RunSpec {
+            run: format!("run-{n}"),
+            machine: MACHINE.to_owned(),
+            instance: "1a2b3".to_owned(),
+            engine: EngineSpec::Container(ContainerSpec {
+                disk_path: self.disk_path(),
+                image_path: self.path("image"),
+                init_path: init_path(),
+                netns_path: self.slot.path("ns/net"),
+                userns_path: Some(self.slot.path("ns/user")),
+                id_base: ID_BASE,
+                cgroup: self.cgroup(),
+                reset_disk: false,
+            }),
+            socket_path: self.path("shim.sock"),
+            exit_path: self.path(&format!("run-{n}.exit")),
+            log: LogSpec { path: self.path("log"), max_bytes: 1 << 20, max_files: 3 },
+            limits: Limits { ram_bytes: 64 << 20, cpu_milli: 2000, cpu_weight: 100, pids: 64 },
+            orders: Orders {
+                argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+                env: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]),
+                ..Orders::default()
+            },
+            stop_signal: 15,
+        }
+    }
+
+    pub(crate) fn cgroup(&self) -> String {
+        format!("{}/{MACHINE}", self.name)
+    }
+
+    /// Directories of the machine's cgroup that exist.
+    pub(crate) fn cgroup_dirs(&self) -> Vec<PathBuf> {
+        hierarchies()
+            .into_iter()
+            .map(|dir| dir.join(self.cgroup()))
+            .filter(|d| d.exists())
+            .collect()
+    }
+
+    /// The log without its times.
+    pub(crate) fn log(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("log")).unwrap_or_default();
+        text.lines().map(|line| line.split_once(' ').expect("a time").1.to_owned()).collect()
+    }
+
+    /// Waits until the log has this line.
+    #[track_caller]
+    pub(crate) fn wait_for_line(&self, line: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().iter().any(|have| have == line) {
+            assert!(Instant::now() < deadline, "no line `{line}` in {:#?}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Loop devices whose file is this world's disk.
+    pub(crate) fn loop_devices(&self) -> Vec<PathBuf> {
+        let disk = self.disk_path();
+        let is_ours = |dev: &PathBuf| {
+            let file = fs::read_to_string(dev.join("loop/backing_file")).unwrap_or_default();
+            Path::new(file.trim()) == disk
+        };
+        let blocks = fs::read_dir("/sys/block").expect("sysfs").flatten().map(|e| e.path());
+        blocks.filter(is_ours).collect()
+    }
+
+    /// Nothing of a run is left on the host.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self) {
+        assert_eq!(self.cgroup_dirs(), Vec::<PathBuf>::new());
+        assert_eq!(self.loop_devices(), Vec::<PathBuf>::new());
+        assert!(!self.path("shim.sock").exists(), "the socket is left");
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts");
+        assert!(!mounts.contains("overlay"), "an overlay is left:\n{mounts}");
+    }
+
+    /// Runs it to its end and returns the exit record.
+    pub(crate) fn run_to_end(&self, spec: RunSpec) -> shim_proto::ExitRecord {
+        let mut client = Client::start(spec);
+        client.wait_exit()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Else the directory could not be removed.
+        rustix::mount::unmount(self.path("image"), rustix::mount::UnmountFlags::DETACH).ok();
+        for dir in hierarchies() {
+            let ours = dir.join(&self.name);
+            if ours.exists() {
+                remove_cgroup(&ours);
+            }
+        }
+    }
+}
+
+/// Removes a cgroup with those below it; after a failed test its processes may still be dying.
+fn remove_cgroup(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_cgroup(&entry.path());
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while dir.exists() && fs::remove_dir(dir).is_err() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn hierarchies() -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let is_cgroup = |line: &&str| line.contains(" - cgroup ") || line.contains(" - cgroup2 ");
+    let point = |line: &str| PathBuf::from(line.split(' ').nth(4).expect("a mount point"));
+    mounts.lines().filter(is_cgroup).map(point).collect()
+}
+
+/// The guest init beside the shim.
+fn init_path() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_dormouse-shim")).with_file_name("dormouse-init");
+    assert!(path.exists(), "build the guest init first: `cargo build --release -p init`");
+    path
+}
+
+/// Waits until `is_so`.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "still no `{what}`");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
