@@ -1,0 +1,115 @@
+//! Room on the host: RAM and CPUs, with overcommit.
+
+use model::spec::GuestSize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// RAM promised to machines may be this many times the host's. Source: design, section 4.
+pub const RAM_OVERCOMMIT: u64 = 4;
+
+/// CPUs promised to machines may be this many times the host's. Source: design, section 4.
+pub const CPU_OVERCOMMIT: u64 = 16;
+
+/// What the host can promise and has promised.
+#[derive(Debug)]
+pub(crate) struct Capacity {
+    ram_mib_max: u64,
+    cpus_max: u64,
+    promised: Mutex<Promised>,
+}
+
+#[derive(Debug, Default)]
+struct Promised {
+    ram_mib: u64,
+    cpus: u64,
+}
+
+/// A promise; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    capacity: Arc<Capacity>,
+    size: GuestSize,
+}
+
+impl Capacity {
+    /// The capacity of a host with this much RAM and this many CPUs.
+    pub(crate) fn new(host_ram_mib: u64, host_cpus: u64) -> Arc<Self> {
+        Arc::new(Self {
+            ram_mib_max: host_ram_mib * RAM_OVERCOMMIT,
+            cpus_max: host_cpus * CPU_OVERCOMMIT,
+            promised: Mutex::default(),
+        })
+    }
+
+    /// Promises room, or says in the reference's words why there is none.
+    pub(crate) fn reserve(self: &Arc<Self>, size: GuestSize) -> Result<Reservation, String> {
+        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        let ram_mib = promised.ram_mib + u64::from(size.memory_mib);
+        let cpus = promised.cpus + u64::from(size.cpus);
+        let lacking = if ram_mib > self.ram_mib_max {
+            "memory"
+        } else if cpus > self.cpus_max {
+            "CPU"
+        } else {
+            *promised = Promised { ram_mib, cpus };
+            return Ok(Reservation { capacity: Arc::clone(self), size });
+        };
+        Err(format!(
+            "could not reserve resource for machine: insufficient {lacking} available to fulfill \
+             request"
+        ))
+    }
+
+    /// Promises room for a machine that runs already, whatever the limits say.
+    pub(crate) fn adopt(self: &Arc<Self>, size: GuestSize) -> Reservation {
+        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        promised.ram_mib += u64::from(size.memory_mib);
+        promised.cpus += u64::from(size.cpus);
+        Reservation { capacity: Arc::clone(self), size }
+    }
+
+    /// Whether a machine of this size could ever run here.
+    pub(crate) fn fits_at_all(&self, size: GuestSize) -> bool {
+        u64::from(size.memory_mib) <= self.ram_mib_max && u64::from(size.cpus) <= self.cpus_max
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut promised = self.capacity.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        promised.ram_mib = promised.ram_mib.saturating_sub(u64::from(self.size.memory_mib));
+        promised.cpus = promised.cpus.saturating_sub(u64::from(self.size.cpus));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::spec::CpuKind;
+
+    fn size(cpus: u32, memory_mib: u32) -> GuestSize {
+        GuestSize { cpu_kind: CpuKind::Shared, cpus, memory_mib }
+    }
+
+    #[test]
+    fn a_promise_is_given_back_when_dropped() {
+        let capacity = Capacity::new(256, 1);
+        let first = capacity.reserve(size(1, 1024)).expect("4 × 256 MiB may be promised");
+        assert!(capacity.reserve(size(1, 256)).unwrap_err().contains("insufficient memory"));
+        drop(first);
+        assert!(capacity.reserve(size(1, 256)).is_ok());
+    }
+
+    #[test]
+    fn cpus_run_out_too() {
+        let capacity = Capacity::new(1_000_000, 1);
+        assert!(capacity.reserve(size(17, 256)).unwrap_err().contains("insufficient CPU"));
+        assert!(!capacity.fits_at_all(size(17, 256)));
+    }
+
+    #[test]
+    fn an_adopted_machine_counts() {
+        let capacity = Capacity::new(256, 1);
+        let _running = capacity.adopt(size(1, 1024));
+        assert!(capacity.reserve(size(1, 256)).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! What this host can do, what is missing, and how to get it.
+
+use super::Control;
+use crate::facade::{Finding, FindingLevel};
+use net::doctor::Severity;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Programs that create needs, and the Debian package of each.
+const PROGRAMS: [(&str, &str); 3] =
+    [("mkfs.erofs", "erofs-utils"), ("mkfs.ext4", "e2fsprogs"), ("nft", "nftables")];
+
+/// Where programs of the system lie; the daemon may have been started with a bare `PATH`.
+const PROGRAM_DIRS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+impl Control {
+    /// Looks at the host. Takes some milliseconds; nothing is changed.
+    pub async fn doctor(&self) -> Vec<Finding> {
+        let inner = std::sync::Arc::clone(&self.inner);
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut findings: Vec<Finding> = PROGRAMS.iter().map(program).collect();
+            findings.push(free_space(&inner.config.data_dir));
+            findings.extend(engine(&inner.config.shim_path));
+            findings.extend(network(inner.router.tag(), inner.egress));
+            findings
+        });
+        looked.await.unwrap_or_else(|panic| {
+            vec![finding("doctor", FindingLevel::Missing, &panic.to_string(), None)]
+        })
+    }
+}
+
+fn program((name, package): &(&str, &str)) -> Finding {
+    let is_there = PROGRAM_DIRS.iter().any(|dir| Path::new(dir).join(name).exists());
+    if is_there {
+        finding(name, FindingLevel::Ok, "installed", None)
+    } else {
+        let hint = format!("apt-get install {package}");
+        finding(name, FindingLevel::Missing, "not installed", Some(hint))
+    }
+}
+
+fn free_space(data_dir: &Path) -> Finding {
+    match disk::free_ratio(data_dir) {
+        Ok(free) if free < super::create::CREATE_FREE_RATIO_MIN => finding(
+            "space",
+            FindingLevel::Degraded,
+            &format!("{:.0} % of the data file system are free: no machine can be created", free * 100.0),
+            Some("destroy machines or remove images".to_owned()),
+        ),
+        Ok(free) => finding(
+            "space",
+            FindingLevel::Ok,
+            &format!("{:.0} % of the data file system are free", free * 100.0),
+            None,
+        ),
+        Err(error) => finding("space", FindingLevel::Missing, &error.to_string(), None),
+    }
+}
+
+/// What the container engine says: it lives in the shim, so the shim's binary is asked.
+fn engine(shim_path: &Path) -> Vec<Finding> {
+    let output = Command::new(shim_path).arg("doctor").stdin(Stdio::null()).output();
+    let parsed = output
+        .map_err(|error| error.to_string())
+        .and_then(|output| serde_json::from_slice(&output.stdout).map_err(|e| e.to_string()));
+    parsed.unwrap_or_else(|error| {
+        let message = format!("{} cannot be asked: {error}", shim_path.display());
+        vec![finding("container", FindingLevel::Missing, &message, None)]
+    })
+}
+
+fn network(tag: &model::InstanceTag, egress: net::router::Egress) -> Vec<Finding> {
+    let found = net::doctor::findings(tag, egress);
+    if found.is_empty() {
+        return vec![finding("network", FindingLevel::Ok, "namespaces and rules work", None)];
+    }
+    found
+        .into_iter()
+        .map(|found| Finding {
+            check: format!("network.{}", found.code),
+            level: match found.severity {
+                Severity::Note => FindingLevel::Ok,
+                Severity::Warning => FindingLevel::Degraded,
+                Severity::Failure => FindingLevel::Missing,
+            },
+            message: found.text,
+            hint: (!found.hint.is_empty()).then(|| found.hint.to_owned()),
+        })
+        .collect()
+}
+
+fn finding(check: &str, level: FindingLevel, message: &str, hint: Option<String>) -> Finding {
+    Finding { check: check.to_owned(), level, message: message.to_owned(), hint }
+}

@@ -1,0 +1,119 @@
+//! What all parts of control share.
+
+use crate::capacity::Capacity;
+use crate::error::ControlError;
+use crate::machine::Command;
+use crate::shim::ShimPool;
+use crate::watch::Watchers;
+use model::{BootId, EventId, InstanceTag, MachineId, RunId, UnixMs, VersionId};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+
+/// Requests that may wait for one machine. A thousand would be a bug of the caller; more than a few
+/// dozen already means that nobody will read the answers.
+pub(crate) const MACHINE_QUEUE_MAX: usize = 256;
+
+/// Where things are and how control behaves; fixed at start.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// Data directory.
+    pub data_dir: PathBuf,
+    /// Runtime directory of the instance, `/run/dormouse/<instance>`.
+    pub runtime_dir: PathBuf,
+    /// The `dormouse-shim` binary.
+    pub shim_path: PathBuf,
+    /// The `dormouse-init` binary, on a read-only mount.
+    pub init_path: PathBuf,
+    /// This boot of the host.
+    pub boot: BootId,
+    /// RAM of the host in MiB.
+    pub host_ram_mib: u64,
+    /// CPUs of the host.
+    pub host_cpus: u64,
+    /// Region that this host answers for.
+    pub region: String,
+}
+
+/// Who answers a machine that speaks to `/.fly/api`.
+pub type GuestApi = Box<dyn Fn(MachineId, DuplexStream) + Send + Sync>;
+
+/// What all parts of control share.
+pub(crate) struct Inner {
+    pub(crate) config: ControlConfig,
+    pub(crate) store: store::Store,
+    pub(crate) images: image::ImageStore,
+    pub(crate) disks: disk::DiskStore,
+    pub(crate) router: Arc<net::Router>,
+    pub(crate) v4_range: net::addr::V4Range,
+    pub(crate) egress: net::router::Egress,
+    pub(crate) slots: net::SlotPool,
+    pub(crate) shims: Arc<ShimPool>,
+    pub(crate) capacity: Arc<Capacity>,
+    pub(crate) watchers: Watchers,
+    pub(crate) guest_api: Mutex<Option<GuestApi>>,
+    pub(crate) tasks: Mutex<HashMap<MachineId, mpsc::Sender<Command>>>,
+    pub(crate) plan_locks: Mutex<HashMap<MachineId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// This instance's tag.
+    pub(crate) fn instance(&self) -> &InstanceTag {
+        self.store.instance()
+    }
+
+    /// Hands a command to the machine's task, which is made when there is none.
+    ///
+    /// # Errors
+    /// [`ControlError::Busy`] when too many commands wait already.
+    pub(crate) fn tell(self: &Arc<Self>, id: &MachineId, command: Command) -> Result<(), ControlError> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = tasks
+            .entry(id.clone())
+            .or_insert_with(|| crate::machine::spawn(Arc::clone(self), id.clone()));
+        match sender.try_send(command) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(ControlError::Busy { machine: id.clone(), queued: MACHINE_QUEUE_MAX })
+            }
+            Err(mpsc::error::TrySendError::Closed(command)) => {
+                // The task has panicked; a fresh one reads the truth from the store.
+                let sender = crate::machine::spawn(Arc::clone(self), id.clone());
+                let sent = sender.try_send(command).is_ok();
+                tasks.insert(id.clone(), sender);
+                if sent { Ok(()) } else { Err(ControlError::ShuttingDown) }
+            }
+        }
+    }
+}
+
+/// `N` random bytes.
+///
+/// # Panics
+/// The kernel's random source cannot be read: nothing sensible can go on without it.
+pub(crate) fn chance<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the kernel's random source can be read");
+    bytes
+}
+
+pub(crate) fn new_run_id(now: UnixMs) -> RunId {
+    RunId::new(now, chance())
+}
+
+pub(crate) fn new_version_id(now: UnixMs) -> VersionId {
+    VersionId::new(now, chance())
+}
+
+pub(crate) fn new_event_id(now: UnixMs) -> EventId {
+    EventId::new(now, chance())
+}

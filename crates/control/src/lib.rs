@@ -1,0 +1,35 @@
+//! Who makes it happen?
+//!
+//! Control carries out what `model` decides. [`Control`] is the one face towards API, CLI and (later)
+//! proxy and governor; [`Control::want`] is the one door for everybody who wants a machine up or
+//! down. Each active machine has one task ([`machine`]) that owns its state: it admits, steps,
+//! commits, carries the effects out and hears the shim. A sleeping machine has no task.
+//!
+//! * [`facade`]: what others may call, as types.
+//! * [`machine`]: the task of one active machine.
+//! * [`shim`]: the connection to a shim.
+//! * [`plans`]: durable plans: create, update, destroy.
+//! * [`recover`]: starting is recovering.
+
+mod capacity;
+pub mod control;
+pub mod error;
+pub mod facade;
+mod inner;
+mod leftovers;
+mod logs;
+mod machine;
+mod names;
+mod orders;
+mod plans;
+mod recover;
+mod shim;
+mod watch;
+
+pub use capacity::{CPU_OVERCOMMIT, RAM_OVERCOMMIT};
+pub use control::Control;
+pub use error::{ControlError, Fault};
+pub use facade::*;
+pub use inner::{ControlConfig, GuestApi};
+pub use recover::Parts;
+pub use orders::{LOG_MAX_BYTES, LOG_MAX_FILES, PIDS_MAX};

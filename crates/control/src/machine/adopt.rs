@@ -1,0 +1,69 @@
+//! Taking over a machine from an earlier control process.
+
+use super::shim_news::has_not_begun;
+use super::task::Task;
+use crate::{leftovers, orders};
+use model::spec::EngineKind;
+use model::{Event, Run};
+use std::sync::Arc;
+
+impl Task {
+    /// Finds out what became of the machine meanwhile and carries on.
+    pub(super) async fn adopt(&mut self) {
+        if let Some(run) = self.state().run().cloned() {
+            if run.boot == self.inner.config.boot {
+                self.adopt_run(&run).await;
+            } else {
+                self.rebooted();
+            }
+        }
+        for effect in model::resume(&self.record.machine) {
+            self.carry_out(effect).await;
+        }
+    }
+
+    async fn adopt_run(&mut self, run: &Run) {
+        self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
+        self.adopt_slot(run);
+        // A run that has not begun is launched again below, under the same name.
+        if !self.find(run).await && !has_not_begun(self.state()) {
+            self.shim_lost(run).await;
+        }
+    }
+
+    fn adopt_slot(&mut self, run: &Run) {
+        let Some(id) = run.slot else { return };
+        match self.inner.slots.adopt(id) {
+            Ok(slot) => self.slot = Some(slot),
+            Err(error) => {
+                tracing::warn!(machine = %self.id, slot = %id, %error, "its slot is not there");
+            }
+        }
+    }
+
+    fn rebooted(&mut self) {
+        match self.seed(false) {
+            Ok(seed) => self.pending.push_back(Event::HostRebooted {
+                seed,
+                policy: self.record.spec.restart,
+            }),
+            Err(error) => tracing::error!(machine = %self.id, %error, "a reboot stays unheard"),
+        }
+    }
+
+    /// Ends what a lost shim left behind.
+    pub(super) async fn reap_leftovers(&self) {
+        if self.record.spec.engine == EngineKind::Fake {
+            return;
+        }
+        let inner = Arc::clone(&self.inner);
+        let cgroup = orders::cgroup(inner.instance(), &self.id);
+        let reaped = tokio::task::spawn_blocking(move || {
+            leftovers::reap(&inner.config.shim_path, &cgroup)
+        })
+        .await;
+        if let Ok(Err(error)) = reaped {
+            tracing::error!(machine = %self.id, %error, "leftovers of a lost run");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Carrying out what a step decided. Each effect may be carried out twice.
+
+use super::task::Task;
+use crate::error::ControlError;
+use crate::{orders, plans};
+use model::event::StopOrder;
+use model::{Depth, Effect, Event, Run, RunId};
+use shim_proto::ToShim;
+use std::path::Path;
+use std::sync::Arc;
+
+impl Task {
+    pub(super) async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Prepare | Effect::Remove => plans::go_on(&self.inner, &self.id),
+            Effect::Launch(run) => self.finish_launch(&run),
+            Effect::Stop { run, order } => self.ask_to_stop(&run, order),
+            Effect::Kill { run } => self.tell_run(&run, &ToShim::Kill),
+            Effect::Sleep { run, depth: Depth::Freeze } => self.tell_run(&run, &ToShim::Freeze),
+            Effect::Sleep { run, depth: Depth::Suspend | Depth::Stop } => {
+                self.pending.push_back(Event::SleepFailed {
+                    run,
+                    message: "this engine cannot suspend to disk".to_owned(),
+                });
+            }
+            Effect::Wake { run, .. } => self.tell_run(&run.id, &ToShim::Thaw),
+            Effect::NotifyRest { .. } => {
+                // Nobody can hold the notices open yet, so the rest goes on at its deadline.
+            }
+            Effect::Release(run) => self.release(&run).await,
+            Effect::WakeOwed { cause } => self.wake_owed(cause),
+            Effect::Arm { kind, at } => drop(self.timers.insert(kind, at)),
+            Effect::Disarm(kind) => drop(self.timers.remove(&kind)),
+        }
+    }
+
+    fn ask_to_stop(&mut self, run: &RunId, order: StopOrder) {
+        let stop = ToShim::Stop { signal: order.signal, timeout_ms: order.timeout.0 };
+        self.tell_run(run, &stop);
+    }
+
+    /// Sends to the shim of this run. A shim that cannot be reached is found out by the link's end,
+    /// so a failure here is only noted.
+    fn tell_run(&mut self, run: &RunId, message: &ToShim) {
+        if self.state().run().is_none_or(|current| current.id != *run) {
+            return;
+        }
+        if let Err(ControlError::Shim { message }) = self.send(message) {
+            tracing::warn!(machine = %self.id, %run, message, "the shim did not take an order");
+        }
+    }
+
+    /// Gives back what the run held on the host.
+    async fn release(&mut self, run: &Run) {
+        self.link = None;
+        self.streams.fail_all("the machine has stopped");
+        self.asks.clear();
+        self.usages.clear();
+        if let Some(child) = self.child.take() {
+            reap(child).await;
+        }
+        if !self.begins_again() {
+            self.reservation = None;
+            self.give_slot_back();
+        }
+        remove_if_there(&orders::socket_path(&self.inner.config.runtime_dir, &run.id));
+        remove_if_there(&orders::exit_path(&self.inner.disks.machine_dir(&self.id), &run.id));
+    }
+
+    fn begins_again(&self) -> bool {
+        matches!(self.state(), model::State::Starting { .. })
+    }
+
+    /// Returns the slot beside the answer to whoever stopped the machine.
+    pub(super) fn give_slot_back(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        let inner = Arc::clone(&self.inner);
+        drop(tokio::task::spawn_blocking(move || {
+            let id = slot.id();
+            if let Err(error) = inner.slots.give_back(slot) {
+                tracing::warn!(slot = %id, %error, "a slot was discarded");
+            }
+        }));
+    }
+}
+
+/// Waits for a shim that is about to end, so that it leaves no zombie.
+async fn reap(mut child: std::process::Child) {
+    let pid = child.id();
+    let reaped = tokio::task::spawn_blocking(move || child.wait()).await;
+    if let Ok(Err(error)) = reaped {
+        tracing::warn!(pid, %error, "a shim could not be waited for");
+    }
+}
+
+fn remove_if_there(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a file of an ended run stays");
+    }
+}

@@ -1,0 +1,258 @@
+//! Durable plans: slow work as named lists of small idempotent steps.
+//!
+//! The plan and its step names are stored in the transaction that decides it; each completed step
+//! is stored before the next begins. After a crash the plan goes on at the first step that is not
+//! stored as done, so a step may run twice. An unknown step stops the plan loudly.
+
+mod steps;
+
+use crate::error::ControlError;
+use crate::inner::Inner;
+use crate::machine::{Command, PlanEnd};
+use failpoint::StepFault;
+use model::{Effect, MachineId, UnixMs};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use store::{NewPlan, PlanKind, PlanRecord, StoreError, Tx};
+
+/// Version of the step lists below; stored with each plan.
+const PLAN_VERSION: u32 = 1;
+
+/// Attempts of one step before the plan fails: long enough for a disk that is briefly full.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Wait before the second attempt; doubles with each further one.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// The kind of plan that an effect stands for.
+pub(crate) const fn plan_of_effect(effect: &Effect) -> Option<PlanKind> {
+    match effect {
+        Effect::Prepare => Some(PlanKind::Update),
+        Effect::Remove => Some(PlanKind::Destroy),
+        Effect::Launch(_)
+        | Effect::Stop { .. }
+        | Effect::Kill { .. }
+        | Effect::Sleep { .. }
+        | Effect::Wake { .. }
+        | Effect::NotifyRest { .. }
+        | Effect::Release(_)
+        | Effect::WakeOwed { .. }
+        | Effect::Arm { .. }
+        | Effect::Disarm(_) => None,
+    }
+}
+
+/// The steps of a plan, in order.
+fn steps_of(kind: PlanKind) -> Vec<String> {
+    let names: &[&str] = match kind {
+        PlanKind::Create | PlanKind::Update => &["image", "disk"],
+        PlanKind::Destroy => &["leftovers", "disk", "references"],
+        PlanKind::Suspend
+        | PlanKind::Checkpoint
+        | PlanKind::Fork
+        | PlanKind::Import
+        | PlanKind::Export => &[],
+    };
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Stores a new plan of the machine. One that has not ended goes on if it is of the same kind, and
+/// is given up if it is not: a destroy does not wait for a create.
+pub(crate) fn begin(
+    tx: &Tx<'_>,
+    machine: &MachineId,
+    kind: PlanKind,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    if let Some(active) = tx.active_plan(machine)? {
+        let is_same = active.kind == kind
+            || (active.kind == PlanKind::Create && kind == PlanKind::Update);
+        if is_same {
+            return Ok(());
+        }
+        tx.fail_plan(active.id, "given up for another plan", now)?;
+    }
+    tx.begin_plan(&NewPlan {
+        machine: machine.clone(),
+        kind,
+        version: PLAN_VERSION,
+        steps: steps_of(kind),
+        input: serde_json::Value::Null,
+    }, now)?;
+    Ok(())
+}
+
+/// Carries the machine's active plan on in the background and tells the machine's task its end.
+///
+/// At most one plan of a machine runs: a second call waits for the first, and then finds that there
+/// is nothing left to do, or the plan that took its place.
+pub(crate) fn go_on(inner: &Arc<Inner>, machine: &MachineId) {
+    let inner = Arc::clone(inner);
+    let machine = machine.clone();
+    tokio::spawn(async move {
+        let lock = lock_of(&inner, &machine);
+        let end = {
+            let _running = lock.lock().await;
+            run(&inner, &machine).await
+        };
+        forget_lock(&inner, &machine, lock);
+        let Some(end) = end else { return };
+        if let Err(error) = inner.tell(&machine, Command::PlanEnded(end)) {
+            // The plan's end is in the store: the machine's stuck timer looks again.
+            tracing::warn!(%machine, %error, "the end of a plan was not heard");
+        }
+    });
+}
+
+fn lock_of(inner: &Inner, machine: &MachineId) -> Arc<tokio::sync::Mutex<()>> {
+    let mut locks = inner.plan_locks.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(locks.entry(machine.clone()).or_default())
+}
+
+/// Drops the machine's lock unless somebody else waits for it.
+fn forget_lock(inner: &Inner, machine: &MachineId, lock: Arc<tokio::sync::Mutex<()>>) {
+    let mut locks = inner.plan_locks.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(lock);
+    if locks.get(machine).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+        locks.remove(machine);
+    }
+}
+
+async fn run(inner: &Arc<Inner>, machine: &MachineId) -> Option<PlanEnd> {
+    let plan = match inner.store.read(|reader| reader.active_plan(machine)) {
+        Ok(Some(plan)) => plan,
+        Ok(None) => return ended_before(inner, machine),
+        Err(error) => {
+            tracing::error!(%machine, %error, "the machine's plan cannot be read");
+            return None;
+        }
+    };
+    let kind = plan.kind;
+    match run_steps(inner, &plan).await {
+        Ok(()) => Some(end_of(kind)),
+        Err(Stop::Superseded) => None,
+        Err(Stop::Failed(error)) => {
+            let (code, message) = crate::machine::words_of(&error);
+            tracing::error!(%machine, plan = %plan.id, message, "a plan failed");
+            fail(inner, &plan, &message).await;
+            matches!(kind, PlanKind::Create | PlanKind::Update)
+                .then_some(PlanEnd::PrepareFailed { code, message })
+        }
+    }
+}
+
+/// No plan is active: the last one has ended, but its end may not have been heard.
+fn ended_before(inner: &Inner, machine: &MachineId) -> Option<PlanEnd> {
+    let plans = inner.store.read(|reader| reader.plans_of(machine)).ok()?;
+    let last = plans.first()?;
+    (last.state == store::PlanState::Done).then(|| end_of(last.kind))
+}
+
+/// The kind as one word, for step names.
+const fn word(kind: PlanKind) -> &'static str {
+    match kind {
+        PlanKind::Create => "create",
+        PlanKind::Update => "update",
+        PlanKind::Destroy => "destroy",
+        PlanKind::Suspend => "suspend",
+        PlanKind::Checkpoint => "checkpoint",
+        PlanKind::Fork => "fork",
+        PlanKind::Import => "import",
+        PlanKind::Export => "export",
+    }
+}
+
+const fn end_of(kind: PlanKind) -> PlanEnd {
+    match kind {
+        PlanKind::Destroy => PlanEnd::Removed,
+        PlanKind::Create
+        | PlanKind::Update
+        | PlanKind::Suspend
+        | PlanKind::Checkpoint
+        | PlanKind::Fork
+        | PlanKind::Import
+        | PlanKind::Export => PlanEnd::Prepared,
+    }
+}
+
+/// Why a plan does not go on.
+enum Stop {
+    /// Another plan took its place.
+    Superseded,
+    /// A step failed for good.
+    Failed(ControlError),
+}
+
+async fn run_steps(inner: &Arc<Inner>, plan: &PlanRecord) -> Result<(), Stop> {
+    for name in plan.steps.iter().skip(plan.done as usize) {
+        run_step(inner, plan, name).await.map_err(Stop::Failed)?;
+        failpoint::hit("plan.step.ran");
+        let (id, step) = (plan.id, name.clone());
+        let now = model::clock::now();
+        let completed = inner
+            .store
+            .write("plan.step", move |tx| {
+                tx.complete_step(id, &step, &serde_json::Value::Null, now).map(drop)
+            })
+            .await;
+        match completed {
+            Ok(()) => {}
+            Err(StoreError::Conflict { .. }) => return Err(Stop::Superseded),
+            Err(error) => return Err(Stop::Failed(error.into())),
+        }
+    }
+    let id = plan.id;
+    let now = model::clock::now();
+    let finished = inner.store.write("plan.finish", move |tx| tx.finish_plan(id, now)).await;
+    match finished {
+        Ok(()) => Ok(()),
+        Err(StoreError::Conflict { .. }) => Err(Stop::Superseded),
+        Err(error) => Err(Stop::Failed(error.into())),
+    }
+}
+
+/// Runs one step until it succeeds, at most [`ATTEMPTS_MAX`] times.
+async fn run_step(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(), ControlError> {
+    let mut wait = RETRY_FIRST;
+    let mut attempt = 1;
+    loop {
+        let error = match try_step(inner, plan, name).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if attempt == ATTEMPTS_MAX || !error.is_retryable() {
+            return Err(error);
+        }
+        tracing::warn!(plan = %plan.id, step = name, attempt, %error, "a step failed; once more");
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+        attempt += 1;
+    }
+}
+
+async fn try_step(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(), ControlError> {
+    let step_name = format!("{}.{name}", word(plan.kind));
+    let fault = failpoint::step(&step_name);
+    if fault == StepFault::Fail {
+        return Err(ControlError::Planted { step: step_name });
+    }
+    let times = if fault == StepFault::RunTwice { 2 } else { 1 };
+    for _ in 0..times {
+        let (inner, machine) = (Arc::clone(inner), plan.machine.clone());
+        let (kind, name) = (plan.kind, name.to_owned());
+        tokio::task::spawn_blocking(move || steps::run(&inner, &machine, kind, &name))
+            .await
+            .unwrap_or_else(|panic| Err(ControlError::Bug { message: panic.to_string() }))?;
+    }
+    Ok(())
+}
+
+async fn fail(inner: &Inner, plan: &PlanRecord, message: &str) {
+    let (id, message) = (plan.id, message.to_owned());
+    let now = model::clock::now();
+    let stored =
+        inner.store.write("plan.fail", move |tx| tx.fail_plan(id, &message, now)).await;
+    if let Err(error) = stored {
+        tracing::error!(plan = %id, %error, "the failure of a plan could not be stored");
+    }
+}

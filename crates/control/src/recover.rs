@@ -1,0 +1,236 @@
+//! Starting is recovering: everything an earlier control process left is taken over, finished or
+//! put away, and only then does anybody listen.
+
+use crate::capacity::Capacity;
+use crate::error::ControlError;
+use crate::inner::{ControlConfig, Inner};
+use crate::machine::Command;
+use crate::shim::ShimPool;
+use crate::{leftovers, orders};
+use model::{Digest, MachineId};
+use net::addr::V4Block;
+use net::router::{Network, RouterConfig};
+use net::slot::PoolConfig;
+use net::{InstanceNamespaces, NetworkId, Router, SlotPool};
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use store::{MachineFilter, NetworkRecord, Store};
+use tokio::sync::oneshot;
+
+/// Machines taken over at once: the kernel's mount lock makes more of them no faster.
+const ADOPTED_AT_ONCE: usize = 64;
+
+/// What control is made of, opened by the daemon.
+#[derive(Debug)]
+pub struct Parts {
+    /// Fixed settings.
+    pub config: ControlConfig,
+    /// The store.
+    pub store: Store,
+    /// The instance's namespaces, entered.
+    pub namespaces: InstanceNamespaces,
+    /// How the router is built.
+    pub router: RouterConfig,
+    /// Slots to keep ready: fewest and most.
+    pub slots_ready: (u16, u16),
+}
+
+/// Opens everything below control.
+pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
+    let Parts { config, store, namespaces, router, slots_ready } = parts;
+    let shims_dir = config.runtime_dir.join("shims");
+    fs::create_dir_all(&shims_dir).map_err(|e| ControlError::host("create", &shims_dir, e))?;
+    let networks = store.read(|reader| reader.networks())?;
+    let networks: Vec<Network> = networks.iter().filter_map(network).collect();
+    let RouterConfig { v4_range, egress } = router;
+    let router = Arc::new(Router::open(&namespaces, store.instance(), &router, &networks)?);
+    let pool = PoolConfig {
+        helper: config.shim_path.clone(),
+        low_watermark: slots_ready.0,
+        high_watermark: slots_ready.1,
+    };
+    let slots = SlotPool::open(&namespaces, Arc::clone(&router), pool)?;
+    let images = image::ImageStore::open(&config.data_dir, &config.runtime_dir)?;
+    let disks = disk::DiskStore::open(&config.data_dir)?;
+    if let Err(error) = disk::ballast::ensure(&config.data_dir) {
+        tracing::warn!(%error, "there is no room for the ballast");
+    }
+    Ok(Inner {
+        capacity: Capacity::new(config.host_ram_mib, config.host_cpus),
+        shims: Arc::new(ShimPool::new(config.shim_path.clone())),
+        watchers: crate::watch::Watchers::default(),
+        guest_api: Mutex::new(None),
+        tasks: Mutex::new(HashMap::new()),
+        plan_locks: Mutex::new(HashMap::new()),
+        config,
+        store,
+        images,
+        disks,
+        router,
+        v4_range,
+        egress,
+        slots,
+    })
+}
+
+/// The network layer's idea of a stored network.
+pub(crate) fn network(record: &NetworkRecord) -> Option<Network> {
+    let blocks = record.v4_blocks.iter().map(|base| V4Block::of(Ipv4Addr::from(*base))).collect();
+    Some(Network { id: NetworkId::new(record.id)?, blocks })
+}
+
+/// Takes over what is there. Returns when every machine's state is true again.
+pub(crate) async fn recover(inner: &Arc<Inner>) -> Result<(), ControlError> {
+    let records = machines_with_work(inner)?;
+    adopt_all(inner, &records).await;
+    let for_reaping = Arc::clone(inner);
+    tokio::task::spawn_blocking(move || put_away(&for_reaping))
+        .await
+        .unwrap_or_else(|panic| Err(ControlError::Bug { message: panic.to_string() }))?;
+    let boot = inner.config.boot.clone();
+    inner.store.write("host.boot", move |tx| tx.put_boot(&boot)).await?;
+    Ok(())
+}
+
+/// Machines that have a run or are on their way somewhere.
+fn machines_with_work(inner: &Inner) -> Result<Vec<MachineId>, ControlError> {
+    let states = [
+        "created", "starting", "started", "stopping", "restarting", "suspending", "suspended",
+        "replacing", "destroying",
+    ];
+    let states = states.map(str::to_owned).to_vec();
+    ids(inner, MachineFilter { states, ..MachineFilter::default() })
+}
+
+fn ids(inner: &Inner, filter: MachineFilter) -> Result<Vec<MachineId>, ControlError> {
+    let summaries = inner.store.read(|reader| reader.machine_summaries(&filter))?;
+    Ok(summaries.into_iter().map(|summary| summary.id).collect())
+}
+
+async fn adopt_all(inner: &Arc<Inner>, machines: &[MachineId]) {
+    for group in machines.chunks(ADOPTED_AT_ONCE) {
+        let mut adopted = Vec::with_capacity(group.len());
+        for id in group {
+            let (reply, done) = oneshot::channel();
+            match inner.tell(id, Command::Adopt { reply }) {
+                Ok(()) => adopted.push((id, done)),
+                Err(error) => tracing::error!(machine = %id, %error, "it could not be adopted"),
+            }
+        }
+        for (id, done) in adopted {
+            if done.await.is_err() {
+                tracing::error!(machine = %id, "its task ended during adoption");
+            }
+        }
+    }
+}
+
+/// Puts away what no record explains: ours only, by derived name. Data goes to quarantine, never
+/// away.
+fn put_away(inner: &Inner) -> Result<(), ControlError> {
+    let machines: HashSet<MachineId> = ids(inner, MachineFilter::default())?.into_iter().collect();
+    let images: HashSet<Digest> =
+        inner.store.read(|reader| reader.images())?.into_iter().map(|i| i.image.digest).collect();
+    inner.disks.quarantine_unknown(&machines)?;
+    inner.images.reconcile(&images)?;
+    let running = running_machines(inner)?;
+    reap_cgroups(inner, &running);
+    remove_sockets(&inner.config.runtime_dir, &running);
+    for slot in inner.slots.unclaimed() {
+        let is_held = running.iter().any(|(_, run)| run.slot == Some(slot));
+        if !is_held {
+            let freed = match inner.slots.adopt(slot) {
+                Ok(whole) => inner.slots.give_back(whole),
+                Err(_) => inner.slots.remove(slot),
+            };
+            if let Err(error) = freed {
+                tracing::warn!(%slot, %error, "an old slot could not be used again");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn running_machines(inner: &Inner) -> Result<Vec<(MachineId, model::Run)>, ControlError> {
+    let mut running = Vec::new();
+    for id in machines_with_work(inner)? {
+        if let Some(record) = inner.store.read(|reader| reader.machine(&id))?
+            && let Some(run) = record.machine.state.run()
+        {
+            running.push((id, run.clone()));
+        }
+    }
+    Ok(running)
+}
+
+/// Removes cgroups of machines that do not run.
+fn reap_cgroups(inner: &Inner, running: &[(MachineId, model::Run)]) {
+    let parent = format!("dormouse-{}", inner.instance());
+    for name in child_cgroups(&parent) {
+        let is_running = running.iter().any(|(id, _)| id.as_str() == name);
+        if is_running {
+            continue;
+        }
+        if let Err(error) = leftovers::reap(&inner.config.shim_path, &format!("{parent}/{name}")) {
+            tracing::warn!(cgroup = name, %error, "a cgroup without a machine stays");
+        }
+    }
+}
+
+/// Names of the directories below `parent` in any cgroup hierarchy.
+fn child_cgroups(parent: &str) -> HashSet<String> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    std::iter::once(root.to_path_buf())
+        .chain(hierarchies)
+        .filter_map(|hierarchy| fs::read_dir(hierarchy.join(parent)).ok())
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+fn remove_sockets(runtime_dir: &Path, running: &[(MachineId, model::Run)]) {
+    let wanted: HashSet<_> =
+        running.iter().map(|(_, run)| orders::socket_path(runtime_dir, &run.id)).collect();
+    let Ok(entries) = fs::read_dir(runtime_dir.join("shims")) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| !wanted.contains(path)) {
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "an old socket stays");
+        }
+    }
+}
+
+/// Shims and slots for the first starts. Blocking; failures are noted, a start makes its own.
+pub(crate) fn fill_pools(inner: &Inner) {
+    if let Err(error) = inner.shims.refill() {
+        tracing::warn!(%error, "the pool of shims cannot be filled");
+    }
+    if let Err(error) = inner.slots.refill() {
+        tracing::warn!(%error, "the pool of slots cannot be filled");
+    }
+}
+
+/// Time between two sweeps of what the store need not keep any longer.
+const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Removes old tombstones, plans and intervals, now and each hour.
+pub(crate) async fn sweep_for_ever(inner: Arc<Inner>) {
+    let mut hours = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        hours.tick().await;
+        let now = model::clock::now();
+        while let Ok(swept) = inner.store.write("store.sweep", move |tx| tx.sweep(now)).await {
+            if swept.machines.is_empty() {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Shims that wait for a run.
+//!
+//! Spawning costs about a millisecond until the child's `main`; a few shims spawned ahead hide it.
+//! An idle shim ends by itself when this process does: its socket closes.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// Shims kept waiting. Two: one start and the next one, while the pool refills behind them.
+const POOLED: usize = 2;
+
+/// The only variables a shim inherits: its own failpoints, which are not those of control.
+const HANDED_ON: [(&str, &str); 2] = [
+    ("DORMOUSE_SHIM_FAILPOINT", "DORMOUSE_FAILPOINT"),
+    ("DORMOUSE_SHIM_FAILPOINT_LOG", "DORMOUSE_FAILPOINT_LOG"),
+];
+
+/// A shim this process spawned.
+#[derive(Debug)]
+pub(crate) struct ShimProcess {
+    /// This end of its control socket.
+    pub(crate) socket: UnixStream,
+    /// The process, to be reaped.
+    pub(crate) child: Child,
+}
+
+/// Shims that wait for a run.
+#[derive(Debug)]
+pub(crate) struct ShimPool {
+    program: PathBuf,
+    idle: Mutex<Vec<ShimProcess>>,
+}
+
+impl ShimPool {
+    /// A pool of shims running `program`; empty until [`ShimPool::refill`].
+    pub(crate) fn new(program: PathBuf) -> Self {
+        Self { program, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// A waiting shim, or a fresh one.
+    ///
+    /// # Errors
+    /// The program cannot be spawned.
+    pub(crate) fn take(&self) -> io::Result<ShimProcess> {
+        let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(mut shim) = waiting
+            && shim.child.try_wait()?.is_none()
+        {
+            return Ok(shim);
+        }
+        spawn(&self.program)
+    }
+
+    /// Spawns until [`POOLED`] shims wait. Blocking; not on the start path.
+    pub(crate) fn refill(&self) -> io::Result<()> {
+        loop {
+            if self.idle.lock().unwrap_or_else(PoisonError::into_inner).len() >= POOLED {
+                return Ok(());
+            }
+            let shim = spawn(&self.program)?;
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(shim);
+        }
+    }
+}
+
+/// Spawns a shim with its control socket as standard input.
+///
+/// Nothing here may need `pre_exec`: that forks the whole daemon, which costs 2.5 ms; without it the
+/// standard library uses `posix_spawn`.
+fn spawn(program: &Path) -> io::Result<ShimProcess> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut command = Command::new(program);
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).env_clear();
+    for (ours, theirs) in HANDED_ON {
+        if let Some(value) = std::env::var_os(ours) {
+            command.env(theirs, value);
+        }
+    }
+    let child = command.spawn()?;
+    Ok(ShimProcess { socket: ours, child })
+}
