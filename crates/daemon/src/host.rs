@@ -1,0 +1,47 @@
+//! Facts of the host that control is told, and the one limit that it raises.
+
+use anyhow::Context as _;
+use model::BootId;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs;
+use std::path::Path;
+
+/// The id of the host's boot.
+///
+/// # Errors
+/// The file is not there or holds no UUID.
+pub fn boot_id(file: &Path) -> anyhow::Result<BootId> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    text.trim().parse().with_context(|| format!("{} holds no boot id", file.display()))
+}
+
+/// RAM of the host in MiB.
+///
+/// # Errors
+/// `/proc/meminfo` is not readable.
+pub fn ram_mib() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let kib = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB"))
+        .and_then(|number| number.trim().parse::<u64>().ok())
+        .context("/proc/meminfo has no MemTotal")?;
+    Ok(kib / 1024)
+}
+
+/// CPUs this process may run on.
+#[must_use]
+pub fn n_cpus() -> u64 {
+    std::thread::available_parallelism().map_or(1, |n| n.get() as u64)
+}
+
+/// Raises the soft limit of open files to the hard one: each slot keeps three open, each running
+/// machine one more.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
+}

@@ -1,0 +1,98 @@
+//! What an instance is told at its start.
+
+use anyhow::Context as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Default data directory.
+pub const DATA_DIR: &str = "/var/lib/dormouse";
+
+/// Where runtime directories of instances lie; emptied by a reboot on most hosts.
+pub const RUNTIME_ROOT: &str = "/run/dormouse";
+
+/// Default address of the API. Source: design, section 8.
+pub const LISTEN: &str = "127.0.0.1:4280";
+
+/// Options of `dormouse up`, handed on to control.
+#[derive(Clone, Debug)]
+pub struct UpOptions {
+    /// Data directory.
+    pub data_dir: PathBuf,
+    /// Address of the API; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Machines may reach beyond the host, by NAT.
+    pub egress: bool,
+    /// Region that this host answers for.
+    pub region: String,
+    /// The `dormouse-shim` binary; beside this program by default.
+    pub shim: Option<PathBuf>,
+    /// The `dormouse-init` binary; beside this program by default.
+    pub init: Option<PathBuf>,
+    /// File with the id of the host's boot.
+    pub boot_id_file: PathBuf,
+    /// Slots kept ready: fewest and most.
+    pub slots_ready: (u16, u16),
+}
+
+impl UpOptions {
+    /// Defaults for a data directory.
+    #[must_use]
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            listen: SocketAddr::from(([127, 0, 0, 1], 4280)),
+            egress: false,
+            region: "local".to_owned(),
+            shim: None,
+            init: None,
+            boot_id_file: PathBuf::from("/proc/sys/kernel/random/boot_id"),
+            slots_ready: (4, 8),
+        }
+    }
+
+    /// The arguments that make `dormouse control` see the same options.
+    #[must_use]
+    pub fn control_args(&self) -> Vec<String> {
+        let mut args = vec![
+            format!("--data-dir={}", self.data_dir.display()),
+            "control".to_owned(),
+            format!("--listen={}", self.listen),
+            format!("--region={}", self.region),
+            format!("--boot-id-file={}", self.boot_id_file.display()),
+            format!("--slots-ready={},{}", self.slots_ready.0, self.slots_ready.1),
+        ];
+        if self.egress {
+            args.push("--egress".to_owned());
+        }
+        args.extend(self.shim.iter().map(|path| format!("--shim={}", path.display())));
+        args.extend(self.init.iter().map(|path| format!("--init={}", path.display())));
+        args
+    }
+
+    /// The shim's binary.
+    ///
+    /// # Errors
+    /// It is not where it should be.
+    pub fn shim_path(&self) -> anyhow::Result<PathBuf> {
+        beside(self.shim.as_ref(), "dormouse-shim")
+    }
+
+    /// The guest init's binary.
+    ///
+    /// # Errors
+    /// It is not where it should be.
+    pub fn init_path(&self) -> anyhow::Result<PathBuf> {
+        beside(self.init.as_ref(), "dormouse-init")
+    }
+}
+
+/// A given path, or the binary of this name beside the running program.
+fn beside(given: Option<&PathBuf>, name: &str) -> anyhow::Result<PathBuf> {
+    let path = match given {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name(name),
+    };
+    path.canonicalize().with_context(|| {
+        format!("{} is not there: build or install all three binaries together", path.display())
+    })
+}
