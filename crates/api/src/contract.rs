@@ -1,0 +1,34 @@
+//! The wire types of the API.
+//!
+//! Three habits of the clients we serve shape them: `null` means absent, unknown fields are ignored,
+//! and a length of time is a Go duration. Answers add fields, they never change the meaning of one.
+//! Source of names and defaults: the Machines API of 2026.
+
+pub mod app;
+pub mod config;
+pub mod duration;
+pub mod error;
+pub mod exec;
+pub mod frame;
+pub mod host;
+pub mod lease;
+pub mod machine;
+pub mod moment;
+pub mod request;
+pub mod shell_words;
+pub mod signal;
+
+pub use app::{App, AppCreated, AppList, CreateApp, Organization};
+pub use config::MachineConfig;
+pub use duration::GoDuration;
+pub use error::ErrorBody;
+pub use exec::{AttachRequest, ExecReply, ExecRequest, TerminalSize};
+pub use host::{
+    CreateToken, Doctor, ImageInfo, ImportImage, Region, Regions, TokenCreated, TokenInfo, Usage,
+};
+pub use lease::{Lease, LeaseReply, LeaseRequest};
+pub use machine::{Event, ImageRef, Machine, MachineVersion, OrgMachine, OrgMachines, Sleep};
+pub use request::{
+    CreateMachine, MetadataChange, MetadataValue, Ok, SignalRequest, Started, StopRequest,
+    WaitReply,
+};

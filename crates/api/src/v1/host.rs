@@ -1,0 +1,44 @@
+//! The host: health, regions, doctor, metered use.
+
+use super::extract::Caller;
+use super::query::Params;
+use super::{Answer, reply, view};
+use crate::auth::{Need, Target};
+use crate::contract::host::REGION;
+use crate::contract::{Doctor, Ok, Region, Regions};
+use crate::problem::Problem;
+use axum::extract::State;
+use control::Control;
+use model::AppName;
+
+/// `GET /healthz`: no token needed, nothing told.
+pub(super) async fn healthz() -> axum::Json<Ok> {
+    axum::Json(Ok { ok: true })
+}
+
+/// `GET /v1/platform/regions`.
+pub(super) async fn regions(_who: Caller) -> Answer {
+    let here = Region {
+        code: REGION.to_owned(),
+        name: "This host".to_owned(),
+        geo_region: "local".to_owned(),
+        ..Region::default()
+    };
+    reply::ok(&Regions { nearest: REGION.to_owned(), regions: vec![here] })
+}
+
+/// `GET /v1/doctor`.
+pub(super) async fn doctor(State(control): State<Control>, who: Caller) -> Answer {
+    who.0.check(Need::Read, Target::Host)?;
+    reply::ok(&Doctor { findings: control.doctor().await })
+}
+
+/// `GET /v1/usage?app=`.
+pub(super) async fn usage(State(control): State<Control>, who: Caller, params: Params) -> Answer {
+    let app = params.parsed::<AppName>("app")?;
+    let target = app.as_ref().map_or(Target::Host, Target::App);
+    who.0.check(Need::Read, target)?;
+    let metered =
+        control.metered(app.as_ref(), None).map_err(|e| Problem::from_control(&e, None))?;
+    reply::ok(&view::usage(&metered))
+}

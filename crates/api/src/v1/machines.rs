@@ -1,0 +1,258 @@
+//! Machines: list, create, show, update, destroy, and what is remembered of them.
+
+use super::extract::{Caller, JsonBody, OnMachine, Operate, OperateApp, Read, ReadApp};
+use super::query::{Params, wrong};
+use super::{Answer, reply, view};
+use crate::auth::{Identity, Need, Target};
+use crate::contract::{CreateMachine, Event, Machine, OrgMachines, lease};
+use crate::problem::Problem;
+use crate::spec;
+use axum::extract::{Path, State};
+use control::{Control, LeaseWish, MachineFilter, UpdateMachine};
+use model::{DurationMs, MachineSpec};
+use serde_json::Value;
+use store::MachineRecord;
+
+/// Events in one answer when the caller names no limit, and at most.
+const EVENTS_DEFAULT: u64 = 20;
+const EVENTS_MAX: u64 = 50;
+
+/// Machines in one page of an organisation.
+const PAGE_MAX: u64 = 1000;
+
+/// `GET …/machines`.
+pub(super) async fn list(
+    State(control): State<Control>,
+    ReadApp(app, _who): ReadApp,
+    params: Params,
+) -> Answer {
+    let filter = filter(&params)?;
+    let app = Some(&app);
+    let machines: Vec<Machine> = if params.flag("summary")? {
+        let found = control.machine_summaries(app, &filter);
+        found.map_err(|e| Problem::from_control(&e, None))?.iter().map(view::summary).collect()
+    } else {
+        let found = control.machines(app, &filter);
+        found.map_err(|e| Problem::from_control(&e, None))?.iter().map(view::machine).collect()
+    };
+    let in_region = machines.iter().filter(|machine| is_in_region(&machine.region, &params));
+    reply::ok(&in_region.collect::<Vec<_>>())
+}
+
+fn filter(params: &Params) -> Result<MachineFilter, Problem> {
+    Ok(MachineFilter {
+        states: params.list("state").map(str::to_owned).collect(),
+        with_destroyed: params.flag("include_deleted")?,
+        metadata: params
+            .with_prefix("metadata.")
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+    })
+}
+
+fn is_in_region(region: &str, params: &Params) -> bool {
+    params.text("region").is_none_or(|wanted| wanted == region)
+}
+
+/// `GET /v1/orgs/{org}/machines`: by id, in pages.
+pub(super) async fn list_of_org(
+    State(control): State<Control>,
+    who: Caller,
+    Path(org): Path<String>,
+    params: Params,
+) -> Answer {
+    let limit = params.number("limit")?.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let limit = usize::try_from(limit).expect("at most PAGE_MAX");
+    let updated_after = params.text("updated_after").unwrap_or_default();
+    if !updated_after.is_empty() && !updated_after.ends_with('Z') {
+        return Err(wrong("updated_after", updated_after, "RFC 3339 in UTC, as answers print it"));
+    }
+    let apps = control.apps(Some(&org)).map_err(|e| Problem::from_control(&e, None))?;
+    let mut records = control
+        .machine_summaries(None, &filter(&params)?)
+        .map_err(|e| Problem::from_control(&e, None))?;
+    records.retain(|record| {
+        apps.iter().any(|(app, _)| app.name == record.app)
+            && who.0.check(Need::Read, Target::Machine(&record.app, &record.id)).is_ok()
+            && is_in_region(&record.region, &params)
+    });
+    records.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let cursor = params.text("cursor").unwrap_or_default();
+    let mut machines: Vec<_> = records
+        .iter()
+        .filter(|record| record.id.as_str() > cursor)
+        .map(view::org_machine)
+        .filter(|machine| !cursor.is_empty() || machine.updated_at.as_str() >= updated_after)
+        .take(limit + 1)
+        .collect();
+    let has_more = machines.len() > limit;
+    machines.truncate(limit);
+    let last = machines.last();
+    reply::ok(&OrgMachines {
+        next_cursor: last.filter(|_| has_more).map(|machine| machine.id.clone()),
+        last_machine_id: last.map(|machine| machine.id.clone()),
+        last_updated_at: last.map(|machine| machine.updated_at.clone()),
+        error_regions: Vec::new(),
+        machines,
+    })
+}
+
+/// `POST …/machines`.
+pub(super) async fn create(
+    State(control): State<Control>,
+    OperateApp(app, who): OperateApp,
+    body: JsonBody,
+) -> Answer {
+    let wish: CreateMachine = body.to()?;
+    let (spec, config) = checked(&wish, &body.0)?;
+    let record = control
+        .create_machine(control::CreateMachine {
+            app,
+            name: name(&wish)?,
+            region: wish.region.clone(),
+            spec,
+            config,
+            skip_launch: wish.skip_launch.unwrap_or(false),
+            is_cordoned: wish.skip_service_registration.unwrap_or(false),
+            lease: lease_wish(&wish, &who)?,
+            actor: who.actor(),
+        })
+        .await
+        .map_err(|e| Problem::from_control(&e, None))?;
+    let nonce = record.lease.as_ref().map(|lease| lease.nonce.clone());
+    reply::ok(&Machine {
+        nonce,
+        events: Some(recent_events(&control, &record)?),
+        ..view::machine(&record)
+    })
+}
+
+/// The spec and the configuration to store.
+fn checked(wish: &CreateMachine, raw: &Value) -> Result<(MachineSpec, Value), Problem> {
+    let Some(config) = &wish.config else {
+        return Err(Problem::invalid("config_missing", "config is required")
+            .hint("send at least `{\"config\": {\"image\": \"…\"}}`"));
+    };
+    if wish.min_secrets_version.is_some_and(|version| version > 0) {
+        let hint = "leave it out: app secrets come later; pass values in `config.env`";
+        return Err(Problem::unsupported("min_secrets_version", hint));
+    }
+    Ok((spec::to_spec(config)?, spec::normalised(&raw["config"])))
+}
+
+fn name(wish: &CreateMachine) -> Result<Option<String>, Problem> {
+    let Some(name) = wish.name.as_deref().filter(|name| !name.is_empty()) else { return Ok(None) };
+    let is_valid = name.len() <= 63
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && name.as_bytes()[0].is_ascii_alphanumeric();
+    if is_valid {
+        return Ok(Some(name.to_owned()));
+    }
+    Err(Problem::invalid("invalid_name", format!("machine name `{name}` is invalid"))
+        .hint("use 1 to 63 letters, digits or dashes, starting with a letter or digit"))
+}
+
+fn lease_wish(wish: &CreateMachine, who: &Identity) -> Result<Option<LeaseWish>, Problem> {
+    let Some(ttl_s) = wish.lease_ttl.filter(|ttl| *ttl > 0) else { return Ok(None) };
+    if ttl_s > lease::TTL_MAX_S {
+        return Err(super::leases::ttl_out_of_range(ttl_s));
+    }
+    Ok(Some(LeaseWish {
+        ttl: DurationMs::from_secs(ttl_s),
+        description: String::new(),
+        owner: who.lease_owner(),
+        nonce: None,
+    }))
+}
+
+/// `GET …/machines/{id}`.
+pub(super) async fn show(State(control): State<Control>, Read(on): Read) -> Answer {
+    with_events(&control, &on.record)
+}
+
+fn with_events(control: &Control, record: &MachineRecord) -> Answer {
+    let events = Some(recent_events(control, record)?);
+    reply::ok(&Machine { events, ..view::machine(record) })
+}
+
+fn recent_events(control: &Control, record: &MachineRecord) -> Result<Vec<Event>, Problem> {
+    event_page(control, record, EVENTS_DEFAULT)
+}
+
+fn event_page(control: &Control, on: &MachineRecord, limit: u64) -> Result<Vec<Event>, Problem> {
+    let limit = usize::try_from(limit.clamp(1, EVENTS_MAX)).expect("at most EVENTS_MAX");
+    let records =
+        control.events(&on.id, limit).map_err(|e| Problem::from_control(&e, Some(&on.id)))?;
+    Ok(records.iter().map(view::event).collect())
+}
+
+/// `POST …/machines/{id}`: a new version.
+pub(super) async fn update(
+    State(control): State<Control>,
+    Operate(on): Operate,
+    body: JsonBody,
+) -> Answer {
+    let wish: CreateMachine = body.to()?;
+    let (spec, config) = checked(&wish, &body.0)?;
+    let OnMachine { record, cause, who, nonce } = on;
+    let problem = |e| Problem::from_control(&e, Some(&record.id));
+    let current_version = wish.current_version.as_deref().filter(|version| !version.is_empty());
+    let current_version = match current_version.map(str::parse) {
+        None => None,
+        Some(Ok(version)) => Some(version),
+        Some(Err(_never_was_a_version)) => {
+            let current = record.version.to_string();
+            return Err(problem(control::ControlError::StaleVersion { current }));
+        }
+    };
+    let skip_launch = wish.skip_launch.unwrap_or(false);
+    let update = UpdateMachine { spec, config, current_version, skip_launch };
+    let updated = control.update(&record.id, cause, update).await.map_err(problem)?;
+    let taken = match lease_wish(&wish, &who)? {
+        Some(lease) => {
+            let lease = LeaseWish { nonce, ..lease };
+            Some(control.take_lease(&record.id, lease).await.map_err(problem)?.nonce)
+        }
+        None => None,
+    };
+    let events = Some(recent_events(&control, &updated)?);
+    reply::ok(&Machine { nonce: taken, events, ..view::machine(&updated) })
+}
+
+/// `DELETE …/machines/{id}?force=`; `kill` is another name for `force`.
+pub(super) async fn destroy(
+    State(control): State<Control>,
+    Operate(on): Operate,
+    params: Params,
+) -> Answer {
+    let force = params.flag("force")? || params.flag("kill")?;
+    let id = &on.record.id;
+    control.destroy(id, on.cause, force).await.map_err(|e| Problem::from_control(&e, Some(id)))?;
+    reply::done()
+}
+
+/// `GET …/events?limit=`.
+pub(super) async fn events(
+    State(control): State<Control>,
+    Read(on): Read,
+    params: Params,
+) -> Answer {
+    let limit = params.number("limit")?.unwrap_or(EVENTS_DEFAULT);
+    reply::ok(&event_page(&control, &on.record, limit)?)
+}
+
+/// `GET …/versions`.
+pub(super) async fn versions(State(control): State<Control>, Read(on): Read) -> Answer {
+    let id = &on.record.id;
+    let records = control.versions(id).map_err(|e| Problem::from_control(&e, Some(id)))?;
+    reply::ok(&records.iter().map(view::version).collect::<Vec<_>>())
+}
+
+/// `GET …/usage` of one machine.
+pub(super) async fn usage(State(control): State<Control>, Read(on): Read) -> Answer {
+    let id = &on.record.id;
+    let metered = control
+        .metered(Some(&on.record.app), Some(id))
+        .map_err(|e| Problem::from_control(&e, Some(id)))?;
+    reply::ok(&view::usage(&metered))
+}

@@ -1,0 +1,104 @@
+//! Access tokens.
+
+use super::extract::{Caller, JsonBody};
+use super::{Answer, reply, view};
+use crate::auth::Identity;
+use crate::contract::app::DEFAULT_ORG;
+use crate::contract::{CreateToken, TokenCreated};
+use crate::problem::Problem;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use control::Control;
+use serde_json::json;
+use store::{TokenReach, TokenRecord, TokenRight, TokenScope};
+
+/// Longest name of a token.
+const NAME_MAX_BYTES: usize = 64;
+
+/// `GET /v1/tokens`.
+pub(super) async fn list(State(control): State<Control>, who: Caller) -> Answer {
+    who.must_be_owner()?;
+    let tokens = control.tokens().map_err(|e| Problem::from_control(&e, None))?;
+    reply::ok(&tokens.iter().map(view::token).collect::<Vec<_>>())
+}
+
+/// `POST /v1/tokens`.
+pub(super) async fn create(State(control): State<Control>, who: Caller, body: JsonBody) -> Answer {
+    who.must_be_owner()?;
+    let wish: CreateToken = body.to()?;
+    if wish.name.is_empty() || wish.name.len() > NAME_MAX_BYTES {
+        return Err(Problem::invalid("invalid_name", "a token needs a name of 1 to 64 bytes")
+            .hint("name who will use it: it is shown in events"));
+    }
+    let scope = TokenScope { reach: reach(&control, &wish)?, right: right(&wish)? };
+    let ttl = wish.ttl.map(crate::contract::GoDuration::to_ms).filter(|ttl| ttl.0 > 0);
+    let (record, token) = control
+        .create_token(wish.name, scope, ttl)
+        .await
+        .map_err(|e| Problem::from_control(&e, None))?;
+    reply::json(StatusCode::CREATED, &TokenCreated { token, info: view::token(&record) })
+}
+
+fn reach(control: &Control, wish: &CreateToken) -> Result<TokenReach, Problem> {
+    let app = wish.app.as_deref().filter(|app| !app.is_empty());
+    let machine = wish.machine.as_deref().filter(|id| !id.is_empty());
+    if let Some(id) = machine {
+        let id = id.parse().map_err(|_invalid| Problem::malformed_machine_id(id))?;
+        let record =
+            control.machine(None, &id).map_err(|e| Problem::from_control(&e, Some(&id)))?;
+        let is_in_app = app.is_none_or(|app| app == record.app.as_str());
+        return if is_in_app {
+            Ok(TokenReach::Machine(id))
+        } else {
+            Err(Problem::machine_not_found())
+        };
+    }
+    let Some(app) = app else { return Ok(TokenReach::All) };
+    let app = app.parse().map_err(|_invalid| Problem::app_not_found())?;
+    control.app(&app).map_err(|e| Problem::from_control(&e, None))?;
+    Ok(TokenReach::App(app))
+}
+
+fn right(wish: &CreateToken) -> Result<TokenRight, Problem> {
+    match wish.rights.as_deref() {
+        Some("read") => Ok(TokenRight::Read),
+        None | Some("" | "operate") => Ok(TokenRight::Operate),
+        Some("self-write") => Ok(TokenRight::SelfWrite),
+        Some(other) => Err(Problem::invalid("invalid_rights", format!("rights `{other}` unknown"))
+            .hint("use `read`, `operate` or `self-write`")),
+    }
+}
+
+/// `DELETE /v1/tokens/{token}`.
+pub(super) async fn revoke(
+    State(control): State<Control>,
+    who: Caller,
+    Path(token): Path<String>,
+) -> Answer {
+    who.must_be_owner()?;
+    control.revoke_token(&token).await.map_err(|e| Problem::from_control(&e, None))?;
+    reply::done()
+}
+
+/// `GET /v1/tokens/current`: what the caller holds.
+pub(super) async fn current(who: Caller) -> Answer {
+    let entry = match &who.0 {
+        Identity::Local { uid } => json!({"token_id": format!("uid:{uid}"), "user": "local",
+            "org_slug": DEFAULT_ORG, "organization": DEFAULT_ORG, "apps": ["*"]}),
+        Identity::Token(token) => of_token(token),
+        Identity::Guest(machine) => json!({"token_id": format!("machine:{machine}"),
+            "org_slug": DEFAULT_ORG, "organization": DEFAULT_ORG, "apps": [],
+            "restricted_to_machine": machine, "source_machine_id": machine}),
+    };
+    reply::ok(&json!({"tokens": [entry]}))
+}
+
+fn of_token(token: &TokenRecord) -> serde_json::Value {
+    let (apps, machine) = match &token.scope.reach {
+        TokenReach::All => (vec!["*"], None),
+        TokenReach::App(app) => (vec![app.as_str()], None),
+        TokenReach::Machine(machine) => (Vec::new(), Some(machine.as_str())),
+    };
+    json!({"token_id": token.id, "user": token.name, "org_slug": DEFAULT_ORG,
+        "organization": DEFAULT_ORG, "apps": apps, "restricted_to_machine": machine})
+}

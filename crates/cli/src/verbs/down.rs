@@ -1,0 +1,55 @@
+//! `dormouse down`: the end of an instance; its data stays.
+
+use crate::args::Global;
+use crate::context;
+use crate::output;
+use api::contract::StopRequest;
+use clap::Args;
+use client::ClientError;
+use std::process::ExitCode;
+
+/// What to end.
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    /// Kill machines instead of asking them to stop
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn down(global: &Global, args: &DownArgs) -> anyhow::Result<ExitCode> {
+    if let Err(error) = context::run(global, async |c| stop_all(&c.client, args.force).await) {
+        output::notice(&format!("warning: machines were not asked to stop: {error:#}"));
+    }
+    daemon::down::down(&global.data_dir)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn stop_all(client: &client::Client, force: bool) -> anyhow::Result<ExitCode> {
+    let signal = force.then_some(api::contract::signal::Signal::KILL);
+    let mut stops = tokio::task::JoinSet::new();
+    for machine in client.all_machines().await? {
+        if matches!(machine.state.as_str(), "stopped" | "failed" | "destroyed") {
+            continue;
+        }
+        let client = client.clone();
+        stops.spawn(async move {
+            let how = StopRequest { signal, timeout: None };
+            client.stop(&machine.app_name, &machine.id, &how).await?;
+            // A stop of 300 s is the longest there is.
+            for _ in 0..6 {
+                let states = ["stopped", "failed", "destroyed"];
+                match client.wait(&machine.app_name, &machine.id, &states, 60).await {
+                    Err(error) if error.code() == Some("wait_timeout") => {}
+                    other => return other.map(|_| ()),
+                }
+            }
+            Ok::<(), ClientError>(())
+        });
+    }
+    while let Some(stopped) = stops.join_next().await {
+        if let Err(error) = stopped? {
+            output::notice(&format!("warning: {error}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,70 @@
+//! How do others call us?
+//!
+//! A typed client of the API over TCP or the unix socket. One method for each route; wire types are
+//! those of [`api::contract`]. It retries nothing but a request that was never sent, because a
+//! connection it kept had been closed meanwhile.
+//!
+//! * [`Client`]: where to, and the calls: [`apps`], [`machines`], [`host`].
+//! * [`logs`], [`attach`]: calls that go on.
+//! * [`error`]: what can go wrong.
+
+pub mod apps;
+pub mod attach;
+mod connection;
+pub mod error;
+pub mod host;
+pub mod logs;
+pub mod machines;
+mod path;
+mod send;
+
+pub use attach::{AttachReader, AttachWriter};
+pub use connection::Target;
+pub use error::ClientError;
+pub use logs::LogStream;
+pub use machines::StartOutcome;
+
+use connection::Pool;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A client; clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pool: Arc<Pool>,
+    token: Option<Arc<str>>,
+    lease_nonce: Option<Arc<str>>,
+}
+
+impl Client {
+    /// A client of the daemon behind this unix socket.
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::new(Target::Unix(path.into()), None)
+    }
+
+    /// A client of the daemon at this address.
+    #[must_use]
+    pub fn tcp(address: SocketAddr, token: impl Into<String>) -> Self {
+        Self::new(Target::Tcp(address.to_string()), Some(token.into()))
+    }
+
+    /// A client of the daemon at `target`, with a token if there is one.
+    #[must_use]
+    pub fn new(target: Target, token: Option<String>) -> Self {
+        Self { pool: Arc::new(Pool::new(target)), token: token.map(Arc::from), lease_nonce: None }
+    }
+
+    /// The same client as holder of a lease: writes carry its nonce.
+    #[must_use]
+    pub fn with_lease(&self, nonce: &str) -> Self {
+        Self { lease_nonce: Some(Arc::from(nonce)), ..self.clone() }
+    }
+
+    /// Where it calls.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        self.pool.target()
+    }
+}
