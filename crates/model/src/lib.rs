@@ -6,12 +6,12 @@
 //!
 //! * [`state`]: the states of a machine and the data that exists in each.
 //! * [`cause`]: who wants a machine up or down, and why.
-//! * [`admit`]: which gate stops which cause.
-//! * [`step`]: what follows from an event.
+//! * [`mod@admit`]: which gate stops which cause.
+//! * [`mod@step`]: what follows from an event.
 //! * [`restart`]: the restart policy and its back-off.
 //! * [`deadline`]: how long each state may last, and which timers guard it.
-//! * [`resume`]: what recovery carries out again for a stored state.
-//! * [`validate`]: what holds for every machine.
+//! * [`mod@resume`]: what recovery carries out again for a stored state.
+//! * [`mod@validate`]: what holds for every machine.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

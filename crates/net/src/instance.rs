@@ -15,12 +15,12 @@
 //! make of the instance's namespace, mounts are shared, so a child that makes its copy a slave
 //! sees the daemon's later unmounts and keeps nothing busy.
 
-use crate::error::{Result, at, namespace};
+use crate::error::{Error, Result, at, namespace};
 use crate::namespace::{OWN_MOUNT, enter_mount, open, unshare};
 use crate::{pin, router};
 use model::InstanceTag;
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{CpuSet, UnshareFlags, sched_getaffinity, sched_setaffinity};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -119,8 +119,30 @@ fn make_private(dir: &Path) -> Result<()> {
 
 /// Makes the namespace, steps back to pin it on the host's side, and enters it for good.
 ///
-/// The kernel lets a mount namespace be pinned only in an older one, hence the step back.
+/// The kernel lets a mount namespace be pinned only in an older one, hence the step back. Newer
+/// kernels tell ages by numbers that each CPU draws from a block of its own, so a namespace may
+/// count as older than the one it was made in; on the CPU that numbered that one it cannot. Hence
+/// the tries, one on each CPU.
 fn make_mount_namespace(pinned: &Path, host_mount: &OwnedFd) -> Result<()> {
+    let allowed = sched_getaffinity(None).map_err(namespace("read its CPUs"))?;
+    let mut made = pin_new_mount_namespace(pinned, host_mount);
+    for cpu in (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)) {
+        let is_too_old = matches!(&made, Err(Error::Path { source, .. })
+            if source.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()));
+        if !is_too_old {
+            break;
+        }
+        let mut only = CpuSet::new();
+        only.set(cpu);
+        sched_setaffinity(None, &only).map_err(namespace("choose a CPU"))?;
+        made = pin_new_mount_namespace(pinned, host_mount);
+    }
+    sched_setaffinity(None, &allowed).map_err(namespace("return to its CPUs"))?;
+    enter_mount(made?.as_fd())
+}
+
+/// A new mount namespace, pinned; the calling thread is back on the host's side.
+fn pin_new_mount_namespace(pinned: &Path, host_mount: &OwnedFd) -> Result<OwnedFd> {
     unshare(UnshareFlags::NEWNS).map_err(namespace("make a mount namespace"))?;
     let root = Path::new("/");
     for propagation in [MountPropagationFlags::DOWNSTREAM, MountPropagationFlags::SHARED] {
@@ -130,7 +152,7 @@ fn make_mount_namespace(pinned: &Path, host_mount: &OwnedFd) -> Result<()> {
     let made = open(Path::new(OWN_MOUNT))?;
     enter_mount(host_mount.as_fd())?;
     pin::pin(&PathBuf::from(format!("/proc/thread-self/fd/{}", made.as_raw_fd())), pinned)?;
-    enter_mount(made.as_fd())
+    Ok(made)
 }
 
 fn hold_pins(pins: &Path) -> Result<()> {

@@ -125,7 +125,7 @@ fn shut(
             opens_at: None,
             refusal: Refused::Denied { rule: rule.clone() },
         }),
-        Gate::Autostart => facts.autostart_off.then(|| Shut {
+        Gate::Autostart => facts.autostart_off.then_some(Shut {
             gate,
             by: None,
             opens_at: None,

@@ -60,15 +60,10 @@ pub(super) fn want(draft: &mut Draft, cause: &Cause, seed: &RunSeed) -> Result<(
 }
 
 /// A start while one is under way: only takes back a rest that was to follow.
-#[cfg_attr(
-    not(feature = "planted-double-start"),
-    expect(unused_variables, reason = "only the planted bug draws a second run")
-)]
 fn start_again(draft: &mut Draft, run: &Run, cause: &Cause, rest_follows: bool, seed: &RunSeed) {
-    #[cfg(feature = "planted-double-start")]
-    draft.launch(seed, cause);
-    #[cfg(not(feature = "planted-double-start"))]
-    if rest_follows {
+    if cfg!(feature = "planted-double-start") {
+        draft.launch(seed, cause);
+    } else if rest_follows {
         draft.machine.state =
             State::Starting { run: run.clone(), cause: cause.clone(), then: None };
     }

@@ -156,7 +156,7 @@ impl Life {
         self.n_runs += 1;
         let run = RunId::new(UnixMs(self.n_runs), [1; 10]);
         let boot: BootId =
-            format!("00000000-0000-4000-8000-{:012x}", self.n_boots).parse().unwrap();
+            format!("00000000-0000-4000-8000-{:012x}", self.n_boots).parse().expect("a boot id");
         RunSeed { run, slot: Some(SlotId(1)), boot }
     }
 }

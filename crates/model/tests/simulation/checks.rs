@@ -52,7 +52,8 @@ impl Checks {
         let after = &next.machine;
         assert_eq!(validate(after), Ok(()), "{event:?} at {now:?} in {before:?}");
         assert!(after.revision - before.revision <= 1, "one revision per commit");
-        if next.effects.iter().any(|effect| matches!(effect, Effect::WakeOwed { .. })) {
+        let is_tried = next.effects.iter().any(|effect| matches!(effect, Effect::WakeOwed { .. }));
+        if is_tried || matches!(event, Event::Owe { .. }) {
             self.owed_ms = 0;
         }
         if discriminant(&before.state) != discriminant(&after.state) {
@@ -86,7 +87,7 @@ impl Checks {
         is_alive: bool,
         mut items: impl Iterator<Item = &'a Item>,
     ) {
-        let is_busy = items.any(|item| matches!(item, Item::Deed(_) | Item::Report(_)));
+        let is_busy = items.any(|item| matches!(item, Item::Deed(_) | Item::Report { .. }));
         if is_busy || !machine.state.is_settled() {
             return;
         }

@@ -1,26 +1,32 @@
 //! The daemon in small: one machine's task with its store, timers, crashes and recovery.
 
+mod door;
+mod task;
+
 use crate::chance::Chance;
 use crate::checks::Checks;
-use crate::visitors::{self, Wish};
-use crate::world::{Deed, How, Phase, Report, World};
-use model::deadline;
+use crate::world::{Deed, How, Report, World};
 use model::event::StopOrder;
 use model::spec::{RestartMode, RestartPolicy};
-use model::state::HoldDown;
 use model::{
-    Admission, Answer, Cause, Depth, DurationMs, Effect, Event, Exit, Machine, Next, RunId,
-    RunSeed, SlotId, State, TimerKind, UnixMs, Want, admit, admit_call, answer, resume, step,
-    timers,
+    Cause, DurationMs, Event, Machine, RunId, RunSeed, SlotId, State, TimerKind, UnixMs, Want,
 };
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// Something to come, at a moment of true time.
 #[derive(Debug)]
 pub(crate) enum Item {
     Deed(Deed),
-    Report(Report),
-    Timer { kind: TimerKind, epoch: u64 },
+    /// For the daemon process of this number: what is on its way when one dies is lost with it.
+    Report {
+        report: Report,
+        to: u64,
+    },
+    Timer {
+        kind: TimerKind,
+        epoch: u64,
+    },
     OwedWake(Cause),
     Visitor,
     ProgramEnds(RunId),
@@ -35,7 +41,7 @@ pub(crate) enum Item {
 /// The agenda's order: by moment, then by number.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Slot {
-    at: std::cmp::Reverse<(u64, u64)>,
+    at: Reverse<(u64, u64)>,
 }
 
 /// A machine, its daemon and its world.
@@ -52,6 +58,7 @@ pub(crate) struct Sim {
     /// What the store holds: all that a crash leaves.
     stored: Machine,
     is_up: bool,
+    n_daemons: u64,
     is_disk_full: bool,
     /// The timers of this daemon process: number of the arming, by kind.
     armed: BTreeMap<TimerKind, u64>,
@@ -71,6 +78,8 @@ const WALL_BEGIN: u64 = 1_800_000_000_000;
 /// Mean times between what happens to a machine and its host, in milliseconds.
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
+/// Visitors that come while the last one's wish is still being fulfilled.
+const CLOSE_BEHIND: u64 = 150;
 const VISITOR: u64 = 8 * MINUTE;
 const PROGRAM: u64 = HOUR;
 const DAEMON: u64 = 3 * HOUR;
@@ -94,6 +103,7 @@ impl Sim {
             n_items: 0,
             stored: first.machine.clone(),
             is_up: true,
+            n_daemons: 0,
             is_disk_full: false,
             armed: BTreeMap::new(),
             world: World::new(),
@@ -119,7 +129,7 @@ impl Sim {
     /// Lives for `hours`, or until the machine is destroyed.
     pub(crate) fn live(&mut self, hours: u64) {
         while self.elapsed < hours * HOUR && !matches!(self.stored.state, State::Destroyed { .. }) {
-            let Some(Slot { at: std::cmp::Reverse((at, number)) }) = self.agenda.pop() else {
+            let Some(Slot { at: Reverse((at, number)) }) = self.agenda.pop() else {
                 break;
             };
             self.elapsed = at;
@@ -136,7 +146,7 @@ impl Sim {
     fn at(&mut self, at: u64, item: Item) {
         self.n_items += 1;
         self.items.insert(self.n_items, item);
-        self.agenda.push(Slot { at: std::cmp::Reverse((at, self.n_items)) });
+        self.agenda.push(Slot { at: Reverse((at, self.n_items)) });
     }
 
     fn after(&mut self, delay_ms: u64, item: Item) {
@@ -151,7 +161,8 @@ impl Sim {
     fn happen(&mut self, item: Item) {
         match item {
             Item::Deed(deed) => self.act(deed),
-            Item::Report(report) => self.hear(report),
+            Item::Report { report, to } if to == self.n_daemons => self.hear(report),
+            Item::Report { .. } => {}
             Item::Timer { kind, epoch } => {
                 if self.armed.get(&kind) == Some(&epoch) {
                     let (seed, stop) = (self.seed(), order());
@@ -164,7 +175,9 @@ impl Sim {
             Item::OwedWake(cause) if self.is_up => self.want(Want::Up, cause),
             Item::OwedWake(_) => {}
             Item::Visitor => {
-                self.after_about(VISITOR, Item::Visitor);
+                let is_close_behind = self.chance.percent(50);
+                let mean = if is_close_behind { CLOSE_BEHIND } else { VISITOR };
+                self.after_about(mean, Item::Visitor);
                 self.visit();
             }
             Item::ProgramEnds(run) => {
@@ -200,6 +213,7 @@ impl Sim {
     fn die(&mut self, mean_downtime_ms: u64) {
         if self.is_up {
             self.is_up = false;
+            self.n_daemons += 1;
             self.armed.clear();
             self.after_about(mean_downtime_ms, Item::DaemonReturns);
         }
@@ -213,7 +227,9 @@ impl Sim {
                 self.after_about(PROGRAM, Item::ProgramEnds(run.clone()));
             }
             let delay = self.chance.below(20);
-            self.after(delay, Item::Report(report));
+            if self.is_up {
+                self.after(delay, Item::Report { report, to: self.n_daemons });
+            }
         }
     }
 
@@ -222,214 +238,8 @@ impl Sim {
         if self.is_up {
             let event = self.complete(report.clone());
             if !self.submit(&event) && self.is_up {
-                self.after(1_000, Item::Report(report));
+                self.after(1_000, Item::Report { report, to: self.n_daemons });
             }
-        }
-    }
-
-    fn complete(&mut self, report: Report) -> Event {
-        let seed = self.seed();
-        match report {
-            Report::Plain(event) => event,
-            Report::Prepared => Event::Prepared { seed },
-            Report::Failed { run, is_transient } => {
-                let (code, message) = ("start_failed".to_owned(), "it did not boot".to_owned());
-                Event::RunFailed { run, code, message, is_transient, seed }
-            }
-            Report::Exited { run, exit } => {
-                let auto_destroy = self.chance.percent(1);
-                Event::RunExited { run, exit, policy: self.policy, auto_destroy, seed }
-            }
-        }
-    }
-
-    /// Decides, stores, carries out. Says whether the event has been dealt with.
-    fn submit(&mut self, event: &Event) -> bool {
-        let now = self.now();
-        let Ok(next) = step(&self.stored, event, now) else { return true };
-        let is_new = next.machine != self.stored || !next.news.is_empty();
-        if is_new && self.is_disk_full {
-            return false;
-        }
-        self.n_steps += 1;
-        assert!(self.n_steps < STEPS_MAX, "a busy loop: {event:?} at {now:?} in {:?}", self.stored);
-        self.checks.stored(&self.stored, event, &next, now);
-        if self.stored.state.run().is_some() && next.machine.state.run().is_none() {
-            self.rested_at = Some(now);
-        }
-        self.stored = next.machine.clone();
-        self.carry_out(next);
-        true
-    }
-
-    /// The effects, in order; now and then the daemon dies among them.
-    fn carry_out(&mut self, next: Next) {
-        for effect in next.effects {
-            if self.chance.below(500) == 0 {
-                self.die(3_000);
-            }
-            if self.is_up {
-                self.carry_out_one(&effect);
-            }
-        }
-        if self.is_up {
-            self.check_timers();
-        }
-    }
-
-    fn carry_out_one(&mut self, effect: &Effect) {
-        match effect {
-            Effect::Arm { kind, .. } => self.arm_as_stored(*kind),
-            Effect::Disarm(kind) => drop(self.armed.remove(kind)),
-            Effect::WakeOwed { cause } => self.after(0, Item::OwedWake(cause.clone())),
-            effect => {
-                for (delay, deed) in self.world.carry_out(effect, &mut self.chance) {
-                    self.after(delay, Item::Deed(deed));
-                }
-            }
-        }
-    }
-
-    fn arm_as_stored(&mut self, kind: TimerKind) {
-        if let Some(delay) = deadline::wait(&self.stored, kind, self.now()) {
-            self.arm(kind, delay.0);
-        }
-    }
-
-    fn arm(&mut self, kind: TimerKind, delay_ms: u64) {
-        let epoch = self.n_items + 1;
-        self.armed.insert(kind, epoch);
-        self.after(delay_ms, Item::Timer { kind, epoch });
-    }
-
-    fn check_timers(&self) {
-        let wanted: Vec<_> = timers(&self.stored).into_iter().map(|(kind, _)| kind).collect();
-        let armed: Vec<_> = self.armed.keys().copied().collect();
-        assert!(wanted.iter().all(|kind| armed.contains(kind)), "{wanted:?} of {:?}", self.stored);
-    }
-
-    /// Starting is recovering: what the store says, what the world says, what follows.
-    fn recover(&mut self) {
-        self.is_up = true;
-        for (kind, _) in timers(&self.stored) {
-            self.arm_as_stored(kind);
-        }
-        let reboot = Event::HostRebooted { seed: self.seed(), policy: self.policy };
-        self.submit_for_sure(&reboot);
-        self.reap();
-        if let Some(report) = self.inspect() {
-            let event = self.complete(report);
-            self.submit_for_sure(&event);
-        }
-        for effect in resume(&self.stored) {
-            if self.is_up {
-                self.carry_out_one(&effect);
-            }
-        }
-    }
-
-    /// Recovery does not open its doors before it can write.
-    fn submit_for_sure(&mut self, event: &Event) {
-        self.is_disk_full = false;
-        if self.is_up {
-            assert!(self.submit(event), "the disk has room");
-        }
-    }
-
-    /// What no stored state explains is removed.
-    fn reap(&mut self) {
-        let known = self.stored.state.run().map(|run| run.id.clone());
-        self.world.process.take_if(|process| Some(&process.run) != known.as_ref());
-    }
-
-    /// What happened to the run while nobody looked.
-    fn inspect(&self) -> Option<Report> {
-        let run = self.stored.state.run()?;
-        let id = run.id.clone();
-        let Some(process) = &self.world.process else {
-            let exit = Exit { shim_lost: true, ..Exit::unseen(run.started_at, self.now()) };
-            let never_began = matches!(self.stored.state, State::Starting { .. });
-            return (!never_began).then_some(Report::Exited { run: id, exit });
-        };
-        let slept = |depth| Report::Plain(Event::Slept { run: id.clone(), depth, ram_bytes: 1 });
-        match &process.phase {
-            Phase::Ended(exit) => Some(Report::Exited { run: id, exit: exit.clone() }),
-            Phase::Running { since } if matches!(self.stored.state, State::Starting { .. }) => {
-                Some(Report::Plain(Event::RunStarted { run: id, at: *since }))
-            }
-            Phase::Running { .. } if matches!(self.stored.state, State::Suspended { .. }) => {
-                Some(Report::Plain(Event::Woke { run: id }))
-            }
-            Phase::Frozen { .. } => Some(slept(Depth::Freeze)),
-            Phase::Saved { .. } => Some(slept(Depth::Suspend)),
-            Phase::Booting | Phase::Running { .. } => None,
-        }
-    }
-
-    fn visit(&mut self) {
-        if !self.is_up {
-            return;
-        }
-        self.checks.settled(&self.stored, self.world.is_alive(), self.items.values());
-        match visitors::wish(&mut self.chance) {
-            Wish::Want(want, cause) => self.want(want, cause),
-            Wish::Call(call) => self.call(call),
-            Wish::HoldDown(on) => {
-                let until = Some(self.now().plus(DurationMs(HOUR)));
-                let hold = on.then(|| HoldDown { reason: "repair".to_owned(), until });
-                self.submit(&Event::HoldDown { hold });
-            }
-        }
-    }
-
-    fn call(&mut self, call: model::Call) {
-        let now = self.now();
-        let facts = visitors::facts(&mut self.chance, now, &self.stored, self.rested_at);
-        let cause = visitors::api();
-        if admit_call(&self.stored, &facts, call, &cause, self.now()) != Admission::Go {
-            return;
-        }
-        assert_eq!(answer(&self.stored.state, call), Answer::Go);
-        let (seed, stop) = (self.seed(), order());
-        let event = match call {
-            model::Call::Restart => Event::Restart { cause, seed, stop },
-            model::Call::Update => Event::Update { launch: self.chance.percent(30), stop },
-            model::Call::Destroy => Event::Destroy { force: false },
-            _ => Event::Destroy { force: true },
-        };
-        assert!(step(&self.stored, &event, self.now()).is_ok(), "admitted, so it is legal");
-        self.submit(&event);
-    }
-
-    fn want(&mut self, want: Want, cause: Cause) {
-        let now = self.now();
-        let mut facts = visitors::facts(&mut self.chance, now, &self.stored, self.rested_at);
-        facts.can_suspend = self.can_suspend;
-        match admit(&self.stored, &facts, want, &cause, self.now()) {
-            Admission::Go => {
-                let event = self.rest_or_want(want, cause);
-                assert!(step(&self.stored, &event, self.now()).is_ok(), "admitted, so it is legal");
-                self.submit(&event);
-            }
-            Admission::Owed { not_before, .. } => {
-                self.submit(&Event::Owe { cause, not_before });
-            }
-            Admission::Already | Admission::Refused(_) => {}
-        }
-    }
-
-    /// Some guests listen for rest notices.
-    fn rest_or_want(&mut self, want: Want, cause: Cause) -> Event {
-        let (seed, stop) = (self.seed(), order());
-        match want {
-            Want::Down(depth)
-                if cause == Cause::Idle && matches!(self.stored.state, State::Started { .. }) =>
-            {
-                let rest = model::state::Rest { depth, cause, order: stop };
-                let vetoes = u8::try_from(self.chance.below(4)).expect("below four");
-                Event::Notice { rest, vetoes }
-            }
-            want => Event::Want { want, cause, seed, stop },
         }
     }
 

@@ -1,3 +1,5 @@
+//! Addresses, blocks and ranges.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Lines, rotation and bounds of the log.
+
 use super::*;
 
 fn spec(dir: &tempfile::TempDir, max_bytes: u64, max_files: u32) -> LogSpec {
