@@ -1,0 +1,81 @@
+//! One file for each benchmark, and what they share.
+
+mod burst;
+mod create;
+mod exec;
+mod freeze;
+mod idle;
+mod start;
+
+use crate::dormouse::Instance;
+use crate::host;
+use crate::image::Image;
+use crate::options::{Bench, Contender, Options};
+use crate::report::Report;
+use crate::scratch::Scratch;
+use crate::words;
+use std::rc::Rc;
+
+/// What every benchmark begins with.
+struct Setting<'a> {
+    options: &'a Options,
+    image: Image,
+    /// Last, so that it is removed when everything in it has ended.
+    scratch: Scratch,
+}
+
+/// Runs the benchmark that `options` name.
+pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
+    let scratch = Scratch::new(&options.dir)?;
+    let image = Image::make(&scratch)?;
+    let setting = Setting { options, image, scratch };
+    match options.bench {
+        Bench::Start => start::run(&setting),
+        Bench::Create => create::run(&setting),
+        Bench::Burst => burst::run(&setting),
+        Bench::Idle => idle::run(&setting),
+        Bench::Exec => exec::run(&setting),
+        Bench::Freeze => freeze::run(&setting),
+    }
+}
+
+impl Setting<'_> {
+    /// An empty report; `what` says what is done.
+    fn report(&self, what: &str) -> Report {
+        Report {
+            bench: self.options.bench.name().to_owned(),
+            setting: format!("{what}; {}", host::describe()),
+            ..Report::default()
+        }
+    }
+
+    /// Starts our instance.
+    fn instance(&self) -> anyhow::Result<Rc<Instance>> {
+        words::tell("starting dormouse");
+        Instance::up(&self.scratch, &self.image).map(Rc::new)
+    }
+
+    /// Lets somebody take part, or notes why they cannot.
+    fn invite<T>(
+        &self,
+        contender: Contender,
+        report: &mut Report,
+        make: impl FnOnce() -> anyhow::Result<T>,
+    ) -> Option<T> {
+        if !self.options.has(contender) {
+            return None;
+        }
+        match make() {
+            Ok(made) => Some(made),
+            Err(error) => {
+                report.notes.push(format!("{contender:?} takes no part: {error:#}"));
+                None
+            }
+        }
+    }
+
+    /// Pauses as the options say.
+    fn pause(&self) {
+        std::thread::sleep(self.options.pause());
+    }
+}

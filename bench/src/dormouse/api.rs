@@ -1,0 +1,163 @@
+//! The calls of the Machines API that are measured.
+
+use crate::http::{Http, Reply};
+use crate::image;
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+
+const APP: &str = "bench";
+
+/// RAM of a machine in MiB: the smallest that a client may ask for.
+const MACHINE_RAM_MIB: u32 = 256;
+
+/// A connection to the API.
+pub(crate) struct Api {
+    http: Http,
+}
+
+impl Api {
+    /// Connects.
+    pub(crate) fn connect(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
+        Ok(Self { http: Http::tcp(address, token)? })
+    }
+
+    /// Asks whether control serves.
+    pub(crate) fn health(&mut self) -> anyhow::Result<()> {
+        self.call("GET", "/healthz", "").map(drop)
+    }
+
+    /// Makes an image from a file.
+    pub(crate) fn import(&mut self, path: &Path, name: &str) -> anyhow::Result<()> {
+        let body = json!({ "path": path, "name": name }).to_string();
+        self.call("POST", "/v1/images/import", &body).map(drop)
+    }
+
+    /// Makes the app that all machines belong to.
+    pub(crate) fn create_app(&mut self) -> anyhow::Result<()> {
+        let body = json!({ "app_name": APP, "org_slug": "personal" }).to_string();
+        self.call("POST", "/v1/apps", &body).map(drop)
+    }
+
+    /// Makes a machine that is not started; returns its id.
+    pub(crate) fn create_stopped(&mut self) -> anyhow::Result<String> {
+        let id = self.create(true)?;
+        self.wait(&id, "stopped")?;
+        Ok(id)
+    }
+
+    /// Makes a machine and starts it; returns its id when it runs.
+    pub(crate) fn create_started(&mut self) -> anyhow::Result<String> {
+        let id = self.create(false)?;
+        self.wait(&id, "started")?;
+        Ok(id)
+    }
+
+    fn create(&mut self, skip_launch: bool) -> anyhow::Result<String> {
+        let body = json!({
+            "config": {
+                "image": image::NAME,
+                "init": { "exec": [image::PROGRAM] },
+                "restart": { "policy": "no" },
+                "guest": { "cpu_kind": "shared", "cpus": 1, "memory_mb": MACHINE_RAM_MIB },
+            },
+            "skip_launch": skip_launch,
+        });
+        let path = format!("/v1/apps/{APP}/machines");
+        let machine = self.call("POST", &path, &body.to_string())?.value()?;
+        let id = machine["id"].as_str().context("the new machine has no id")?;
+        Ok(id.to_owned())
+    }
+
+    /// Starts the machine (or thaws it); returns where the time went.
+    pub(crate) fn start(&mut self, id: &str) -> anyhow::Result<Vec<(String, f64)>> {
+        let reply = self.on_machine("POST", id, "start", "")?;
+        Ok(reply.header("server-timing").map(server_timing).unwrap_or_default())
+    }
+
+    /// Kills the machine's program and waits until the machine is stopped.
+    pub(crate) fn stop(&mut self, id: &str) -> anyhow::Result<()> {
+        self.on_machine("POST", id, "stop", r#"{"signal":"SIGKILL"}"#)?;
+        self.wait(id, "stopped")
+    }
+
+    /// Freezes the machine and waits until it is frozen.
+    pub(crate) fn freeze(&mut self, id: &str) -> anyhow::Result<()> {
+        self.on_machine("POST", id, "suspend?depth=freeze", "")?;
+        self.wait(id, "suspended")
+    }
+
+    /// Runs a command in the machine.
+    pub(crate) fn exec(&mut self, id: &str, command: &[&str]) -> anyhow::Result<()> {
+        let body = json!({ "command": command }).to_string();
+        let outcome = self.on_machine("POST", id, "exec", &body)?.value()?;
+        ensure!(outcome["exit_code"] == 0, "the command failed: {outcome}");
+        Ok(())
+    }
+
+    /// Lists the machines of the app; reading the answer is left to [`n_listed`].
+    pub(crate) fn list(&mut self) -> anyhow::Result<Reply> {
+        self.call("GET", &format!("/v1/apps/{APP}/machines"), "")
+    }
+
+    /// Destroys the machine, whatever it does.
+    pub(crate) fn destroy(&mut self, id: &str) -> anyhow::Result<()> {
+        self.call("DELETE", &format!("/v1/apps/{APP}/machines/{id}?force=true"), "").map(drop)
+    }
+
+    fn wait(&mut self, id: &str, state: &str) -> anyhow::Result<()> {
+        let waited = self.on_machine("GET", id, &format!("wait?state={state}&timeout=60"), "")?;
+        let waited: Value = waited.value()?;
+        ensure!(waited["ok"] == true, "the machine is not {state}: {waited}");
+        Ok(())
+    }
+
+    fn on_machine(
+        &mut self,
+        method: &str,
+        id: &str,
+        verb: &str,
+        body: &str,
+    ) -> anyhow::Result<Reply> {
+        self.call(method, &format!("/v1/apps/{APP}/machines/{id}/{verb}"), body)
+    }
+
+    fn call(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<Reply> {
+        let reply = self.http.json(method, path, body)?;
+        reply.good().with_context(|| format!("{method} {path}"))
+    }
+}
+
+/// How many machines are in the answer of [`Api::list`].
+pub(crate) fn n_listed(list: &Reply) -> anyhow::Result<usize> {
+    list.value()?.as_array().map(Vec::len).context("the list of machines is no list")
+}
+
+/// Parts and milliseconds of a `Server-Timing` header.
+fn server_timing(header: &str) -> Vec<(String, f64)> {
+    let part = |text: &str| {
+        let (name, ms) = text.trim().split_once(";dur=")?;
+        Some((name.to_owned(), ms.parse().ok()?))
+    };
+    header.split(',').filter_map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::server_timing;
+
+    #[track_caller]
+    fn check(header: &str, expected: &[(&str, f64)]) {
+        let expected: Vec<_> =
+            expected.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect();
+        assert_eq!(server_timing(header), expected);
+    }
+
+    #[test]
+    fn timings_are_read_in_order() {
+        check("", &[]);
+        check("commit;dur=0.250, disk;dur=1.000", &[("commit", 0.25), ("disk", 1.0)]);
+        check("cache;desc=hit, disk;dur=x, exec;dur=2", &[("exec", 2.0)]);
+    }
+}

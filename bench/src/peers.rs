@@ -1,0 +1,40 @@
+//! Who else can start such a program, and how each is asked.
+
+pub(crate) mod docker;
+pub(crate) mod floor;
+pub(crate) mod own;
+pub(crate) mod podman;
+pub(crate) mod runc;
+
+use crate::report::Row;
+
+/// Somebody who can start a prepared program.
+pub(crate) trait Starts {
+    /// Name of the row.
+    fn name(&self) -> &'static str;
+
+    /// Starts the program of machine `round` (modulo the prepared ones); returns milliseconds from
+    /// the request to the program's first instruction.
+    fn start(&mut self, round: usize) -> anyhow::Result<f64>;
+
+    /// Kills what `start` started; returns when it is gone.
+    fn stop(&mut self) -> anyhow::Result<()>;
+
+    /// Called before the pause that precedes `start`, and after the one that follows it.
+    fn look(&mut self) {}
+
+    /// Adds what only this contender can tell.
+    fn add_details(&self, _row: &mut Row) {}
+}
+
+/// Somebody who can make a machine from a cached image.
+pub(crate) trait Creates {
+    /// Name of the row.
+    fn name(&self) -> &'static str;
+
+    /// Makes and starts one; returns milliseconds until it is said to be started.
+    fn create(&mut self) -> anyhow::Result<f64>;
+
+    /// Removes what `create` made.
+    fn destroy(&mut self) -> anyhow::Result<()>;
+}
