@@ -9,6 +9,7 @@ mod from_control;
 use crate::contract::ErrorBody;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use control::ControlError;
 use model::MachineId;
 
 /// Longest `error` text: foreign text in it (a value that could not be parsed) is cut there.
@@ -91,15 +92,13 @@ impl Problem {
     /// 404: no such app.
     #[must_use]
     pub fn app_not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "app_not_found", "Could not find App")
-            .hint("`GET /v1/apps` lists apps; `POST /v1/apps` creates one")
+        Self::from_control(&ControlError::NotFound { what: "app" }, None)
     }
 
     /// 404: no such machine (in this app).
     #[must_use]
     pub fn machine_not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "machine_not_found", "not_found: machine not found")
-            .hint("`GET /v1/apps/{app}/machines` lists the machines of an app")
+        Self::from_control(&ControlError::NotFound { what: "machine" }, None)
     }
 
     /// 404: not the form of a machine id.
@@ -129,7 +128,7 @@ impl Problem {
 
     /// What control answered, about `machine` if it was about one.
     #[must_use]
-    pub fn from_control(error: &control::ControlError, machine: Option<&MachineId>) -> Self {
+    pub fn from_control(error: &ControlError, machine: Option<&MachineId>) -> Self {
         from_control::problem(error, machine)
     }
 }

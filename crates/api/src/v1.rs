@@ -6,6 +6,7 @@
 
 mod apps;
 mod attach;
+pub(crate) mod body;
 mod extract;
 mod host;
 mod images;
@@ -33,12 +34,15 @@ type Answer = Result<Response, Problem>;
 
 /// The routes, without trailing slashes: [`crate::Server`] strips them before.
 pub fn router(control: Control) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/healthz", get(host::healthz))
-        .nest("/v1", host_routes().merge(app_routes()))
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(unknown_method)
-        .with_state(control)
+        .nest("/v1", host_routes().merge(app_routes()));
+    with_fallbacks(routes).with_state(control)
+}
+
+/// Answers for paths and methods that `routes` does not have.
+pub(crate) fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes.fallback(unknown_route).method_not_allowed_fallback(unknown_method)
 }
 
 fn host_routes() -> Router<Control> {

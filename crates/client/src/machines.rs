@@ -55,7 +55,7 @@ impl Client {
     /// Creates a machine.
     ///
     /// # Errors
-    /// [`ClientError`]; codes `invalid_…`, `unsupported_field`, `no_capacity`, `image_not_found`.
+    /// [`ClientError`]; codes `invalid_…`, `unsupported_field`, `insufficient_capacity`, `image_not_found`.
     pub async fn create_machine(
         &self,
         app: &str,
@@ -109,7 +109,7 @@ impl Client {
     /// Starts a machine; answers when its program runs.
     ///
     /// # Errors
-    /// [`ClientError`]; codes `wrong_state`, `lease_held`, `no_capacity`, `not_found`…
+    /// [`ClientError`]; codes `wrong_state`, `lease_held`, `insufficient_capacity`, `not_found`…
     pub async fn start(&self, app: &str, id: &str) -> Result<StartOutcome, ClientError> {
         let path = path::machine(app, id, "/start");
         let (started, headers) = self.call_with_headers(Method::POST, &path, &()).await?;

@@ -1,6 +1,6 @@
 //! Room on the host: RAM and CPUs, with overcommit.
 
-use model::spec::GuestSize;
+use model::spec::{CpuKind, GuestSize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// RAM promised to machines may be this many times the host's. Source: design, section 4.
@@ -9,18 +9,28 @@ pub const RAM_OVERCOMMIT: u64 = 4;
 /// CPUs promised to machines may be this many times the host's. Source: design, section 4.
 pub const CPU_OVERCOMMIT: u64 = 16;
 
+/// What a CPU of a machine counts, in sixteenths of the host's: a shared one is promised 5 ms in 80.
+///
+/// Source: machines-api 2.3.
+const fn sixteenths(kind: CpuKind) -> u64 {
+    match kind {
+        CpuKind::Shared => 1,
+        CpuKind::Performance => 16,
+    }
+}
+
 /// What the host can promise and has promised.
 #[derive(Debug)]
 pub(crate) struct Capacity {
     ram_mib_max: u64,
-    cpus_max: u64,
+    cpu_sixteenths_max: u64,
     promised: Mutex<Promised>,
 }
 
 #[derive(Debug, Default)]
 struct Promised {
     ram_mib: u64,
-    cpus: u64,
+    cpu_sixteenths: u64,
 }
 
 /// A promise; given back when dropped.
@@ -35,7 +45,7 @@ impl Capacity {
     pub(crate) fn new(host_ram_mib: u64, host_cpus: u64) -> Arc<Self> {
         Arc::new(Self {
             ram_mib_max: host_ram_mib * RAM_OVERCOMMIT,
-            cpus_max: host_cpus * CPU_OVERCOMMIT,
+            cpu_sixteenths_max: host_cpus * CPU_OVERCOMMIT * 16,
             promised: Mutex::default(),
         })
     }
@@ -43,14 +53,13 @@ impl Capacity {
     /// Promises room, or says in the reference's words why there is none.
     pub(crate) fn reserve(self: &Arc<Self>, size: GuestSize) -> Result<Reservation, String> {
         let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        let ram_mib = promised.ram_mib + u64::from(size.memory_mib);
-        let cpus = promised.cpus + u64::from(size.cpus);
-        let lacking = if ram_mib > self.ram_mib_max {
+        let after = promised.with(size);
+        let lacking = if after.ram_mib > self.ram_mib_max {
             "memory"
-        } else if cpus > self.cpus_max {
+        } else if after.cpu_sixteenths > self.cpu_sixteenths_max {
             "CPU"
         } else {
-            *promised = Promised { ram_mib, cpus };
+            *promised = after;
             return Ok(Reservation { capacity: Arc::clone(self), size });
         };
         Err(format!(
@@ -62,22 +71,44 @@ impl Capacity {
     /// Promises room for a machine that runs already, whatever the limits say.
     pub(crate) fn adopt(self: &Arc<Self>, size: GuestSize) -> Reservation {
         let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        promised.ram_mib += u64::from(size.memory_mib);
-        promised.cpus += u64::from(size.cpus);
+        *promised = promised.with(size);
         Reservation { capacity: Arc::clone(self), size }
     }
 
     /// Whether a machine of this size could ever run here.
     pub(crate) fn fits_at_all(&self, size: GuestSize) -> bool {
-        u64::from(size.memory_mib) <= self.ram_mib_max && u64::from(size.cpus) <= self.cpus_max
+        let alone = Promised::default().with(size);
+        alone.ram_mib <= self.ram_mib_max && alone.cpu_sixteenths <= self.cpu_sixteenths_max
     }
+}
+
+impl Promised {
+    fn with(&self, size: GuestSize) -> Self {
+        let (ram_mib, cpu_sixteenths) = cost(size);
+        Self {
+            ram_mib: self.ram_mib.saturating_add(ram_mib),
+            cpu_sixteenths: self.cpu_sixteenths.saturating_add(cpu_sixteenths),
+        }
+    }
+
+    fn without(&self, size: GuestSize) -> Self {
+        let (ram_mib, cpu_sixteenths) = cost(size);
+        Self {
+            ram_mib: self.ram_mib.saturating_sub(ram_mib),
+            cpu_sixteenths: self.cpu_sixteenths.saturating_sub(cpu_sixteenths),
+        }
+    }
+}
+
+/// RAM in MiB and sixteenths of CPUs.
+fn cost(size: GuestSize) -> (u64, u64) {
+    (u64::from(size.memory_mib), u64::from(size.cpus) * sixteenths(size.cpu_kind))
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut promised = self.capacity.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        promised.ram_mib = promised.ram_mib.saturating_sub(u64::from(self.size.memory_mib));
-        promised.cpus = promised.cpus.saturating_sub(u64::from(self.size.cpus));
+        *promised = promised.without(self.size);
     }
 }
 
@@ -102,8 +133,17 @@ mod tests {
     #[test]
     fn cpus_run_out_too() {
         let capacity = Capacity::new(1_000_000, 1);
-        assert!(capacity.reserve(size(17, 256)).unwrap_err().contains("insufficient CPU"));
-        assert!(!capacity.fits_at_all(size(17, 256)));
+        let large = GuestSize { cpu_kind: CpuKind::Performance, cpus: 17, memory_mib: 2048 };
+        assert!(capacity.reserve(large).unwrap_err().contains("insufficient CPU"));
+        assert!(!capacity.fits_at_all(large));
+    }
+
+    #[test]
+    fn a_shared_cpu_counts_a_sixteenth() {
+        let capacity = Capacity::new(1_000_000, 1);
+        let promised: Vec<_> = (0..256).map(|_| capacity.reserve(size(1, 256)).unwrap()).collect();
+        assert_eq!(promised.len(), 256);
+        assert!(capacity.reserve(size(1, 256)).is_err());
     }
 
     #[test]

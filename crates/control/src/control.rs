@@ -100,11 +100,9 @@ impl Control {
         let stored = self
             .inner
             .store
-            .write("network.ensure", move |tx| {
-                match tx.network(&record.org, &record.name)? {
-                    Some(known) => Ok(known.id),
-                    None => tx.insert_network(&record).map(|()| record.id),
-                }
+            .write("network.ensure", move |tx| match tx.network(&record.org, &record.name)? {
+                Some(known) => Ok(known.id),
+                None => tx.insert_network(&record).map(|()| record.id),
             })
             .await?;
         NetworkId::new(stored)
@@ -142,16 +140,16 @@ impl Control {
     /// Removes an app; with `force` its machines first.
     ///
     /// # Errors
-    /// [`ControlError::Invalid`] when it has machines and `force` is off.
+    /// [`ControlError::Precondition`] when it has machines and `force` is off.
     pub async fn delete_app(&self, name: &AppName, force: bool) -> Answer<()> {
         self.app(name)?;
         let filter = MachineFilter { app: Some(name.clone()), ..MachineFilter::default() };
         let machines = self.inner.store.read(|reader| reader.machine_summaries(&filter))?;
         if !machines.is_empty() && !force {
-            return Err(ControlError::Invalid {
+            return Err(ControlError::Precondition {
                 code: "app_not_empty",
                 message: format!("app {name} has {} machines", machines.len()),
-                hint: "destroy them first, or pass `force=true`".to_owned(),
+                hint: "destroy them first, or pass `force=true`",
             });
         }
         self.destroy_all(machines.into_iter().map(|machine| machine.id)).await?;
@@ -184,14 +182,10 @@ impl Control {
 }
 
 /// The network of an app, as stored.
-fn network_of(
-    reader: &store::Reader<'_>,
-    app: &AppRecord,
-) -> Result<NetworkRecord, StoreError> {
-    reader.network(&app.org, &app.network)?.ok_or_else(|| StoreError::NotFound {
-        kind: "network",
-        key: app.network.to_string(),
-    })
+fn network_of(reader: &store::Reader<'_>, app: &AppRecord) -> Result<NetworkRecord, StoreError> {
+    reader
+        .network(&app.org, &app.network)?
+        .ok_or_else(|| StoreError::NotFound { kind: "network", key: app.network.to_string() })
 }
 
 /// A network's IPv4 blocks.

@@ -1,5 +1,17 @@
-//! What can go wrong, and the four things every error knows: whose fault, whether a retry helps, a
-//! stable code, and a next step.
+//! What can go wrong.
+//!
+//! * [`advice`]: the one table of what each error knows besides its text: a stable code, whose fault,
+//!   whether a retry helps, and a next step.
+//! * [`state_conflict`]: why a request makes no sense in a state.
+//! * [`start_failure`]: which failed starts trying again cannot help.
+
+mod advice;
+mod start_failure;
+mod state_conflict;
+
+pub use advice::{Advice, Fault};
+pub(crate) use start_failure::is_permanent;
+pub use state_conflict::StateConflict;
 
 use model::{MachineId, Refused};
 use std::io;
@@ -35,6 +47,16 @@ pub enum ControlError {
         /// What to do instead.
         hint: String,
     },
+    /// The request is right, but something must be done before it.
+    #[error("{message}")]
+    Precondition {
+        /// Stable word.
+        code: &'static str,
+        /// A sentence for the user.
+        message: String,
+        /// What to do first.
+        hint: &'static str,
+    },
     /// The caller's idea of the current version is out of date.
     #[error("the current version is {current}")]
     StaleVersion {
@@ -64,6 +86,18 @@ pub enum ControlError {
         machine: MachineId,
         /// How many wait.
         queued: usize,
+    },
+    /// As many commands run in this machine as may.
+    #[error("{n_running} commands run in this machine already")]
+    TooManyStreams {
+        /// How many run.
+        n_running: usize,
+    },
+    /// Too little of the data file system is free for new machines.
+    #[error("the data file system has {free_percent:.1} % free")]
+    DiskPressure {
+        /// How much is free, 0 to 100.
+        free_percent: f64,
     },
     /// The command ran longer than its timeout.
     #[error("the command did not end within {timeout_ms} ms")]
@@ -127,163 +161,40 @@ impl ControlError {
         Self::Host { action, path: path.to_path_buf(), source }
     }
 
+    /// Whether it comes down to a full disk: the caller can do something about that.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error, store::StoreError::DiskFull),
+            Self::Image(error) => error.is_disk_full(),
+            Self::Disk(error) => error.is_disk_full(),
+            Self::Host { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::StartFailed { code, .. } => code == "disk_full",
+            _ => false,
+        }
+    }
+
     /// Stable word for programs.
     #[must_use]
     pub fn code(&self) -> &str {
-        match self {
-            Self::Refused(refused) => code_of(refused),
-            Self::NotFound { .. } => "not_found",
-            Self::Taken { .. } => "name_taken",
-            Self::Invalid { code, .. } => code,
-            Self::StaleVersion { .. } => "stale_version",
-            Self::WaitTimeout { .. } => "wait_timeout",
-            Self::StartFailed { code, .. } => code,
-            Self::Busy { .. } => "machine_busy",
-            Self::ExecTimeout { .. } => "exec_timeout",
-            Self::Store(store::StoreError::DiskFull) => "disk_full",
-            Self::Store(_) => "store",
-            Self::Image(_) => "image",
-            Self::Disk(error) if error.is_disk_full() => "disk_full",
-            Self::Disk(_) => "disk",
-            Self::Net(_) => "network",
-            Self::Shim { .. } => "shim",
-            Self::Host { .. } => "host",
-            Self::UnknownStep { .. } => "unknown_step",
-            Self::Planted { .. } => "planted",
-            Self::Bug { .. } => "internal",
-            Self::ShuttingDown => "shutting_down",
-        }
+        self.advice().code
     }
 
     /// Whose fault it is.
     #[must_use]
-    pub const fn fault(&self) -> Fault {
-        match self {
-            Self::Refused(_)
-            | Self::NotFound { .. }
-            | Self::Taken { .. }
-            | Self::Invalid { .. }
-            | Self::StaleVersion { .. }
-            | Self::WaitTimeout { .. }
-            | Self::StartFailed { .. }
-            | Self::Busy { .. }
-            | Self::ExecTimeout { .. } => Fault::Caller,
-            Self::Store(_)
-            | Self::Image(_)
-            | Self::Disk(_)
-            | Self::Net(_)
-            | Self::Shim { .. }
-            | Self::Host { .. }
-            | Self::UnknownStep { .. }
-            | Self::Planted { .. }
-            | Self::Bug { .. }
-            | Self::ShuttingDown => Fault::Host,
-        }
+    pub fn fault(&self) -> Fault {
+        self.advice().fault
     }
 
     /// Whether the same request may succeed later without being changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Refused(refused) => is_refusal_passing(refused),
-            Self::Store(error) => error.is_transient(),
-            Self::WaitTimeout { .. }
-            | Self::Busy { .. }
-            | Self::ExecTimeout { .. }
-            | Self::Disk(_)
-            | Self::Net(_)
-            | Self::Shim { .. }
-            | Self::Host { .. }
-            | Self::Planted { .. }
-            | Self::ShuttingDown => true,
-            Self::NotFound { .. }
-            | Self::Taken { .. }
-            | Self::Invalid { .. }
-            | Self::StaleVersion { .. }
-            | Self::StartFailed { .. }
-            | Self::Image(_)
-            | Self::UnknownStep { .. }
-            | Self::Bug { .. } => false,
-        }
+        self.advice().is_retryable
     }
 
     /// What the caller can do next.
     #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Refused(refused) => hint_of(refused).to_owned(),
-            Self::Invalid { hint, .. } => hint.clone(),
-            other => hint_for(other).to_owned(),
-        }
+    pub fn hint(&self) -> &str {
+        self.advice().hint
     }
-}
-
-const fn code_of(refused: &Refused) -> &'static str {
-    match refused {
-        Refused::Lease(_) => "lease_held",
-        Refused::Capacity(_) => "insufficient_capacity",
-        Refused::HeldDown { .. } => "held_down",
-        Refused::Denied { .. } => "denied_by_rule",
-        Refused::AutostartOff => "autostart_off",
-        Refused::KeptAwake { .. } => "gate_closed",
-        Refused::State { .. } => "wrong_state",
-        Refused::Unsupported { .. } => "unsupported",
-        Refused::StaleRun => "stale_run",
-    }
-}
-
-const fn is_refusal_passing(refused: &Refused) -> bool {
-    match refused {
-        Refused::Lease(_)
-        | Refused::Capacity(_)
-        | Refused::HeldDown { .. }
-        | Refused::Denied { .. }
-        | Refused::KeptAwake { .. }
-        | Refused::State { .. } => true,
-        Refused::AutostartOff | Refused::Unsupported { .. } | Refused::StaleRun => false,
-    }
-}
-
-const fn hint_of(refused: &Refused) -> &'static str {
-    match refused {
-        Refused::Lease(_) => "send the lease's nonce, or wait until it expires",
-        Refused::Capacity(_) => "stop another machine, or make this one smaller",
-        Refused::HeldDown { .. } => "release the hold-down first",
-        Refused::Denied { .. } => "the owner may pass `override=1`",
-        Refused::AutostartOff => "start the machine by the API",
-        Refused::KeptAwake { .. } => "wait until the gate opens",
-        Refused::State { .. } => "wait for a settled state, then try again",
-        Refused::Unsupported { .. } => "choose another depth or engine; `dormouse doctor` tells more",
-        Refused::StaleRun => "nothing to do: the run has ended",
-    }
-}
-
-fn hint_for(error: &ControlError) -> &'static str {
-    match error {
-        ControlError::NotFound { what: "image" } => {
-            "import it first: `dormouse image import FILE NAME`"
-        }
-        ControlError::NotFound { .. } => "list what there is and check the name",
-        ControlError::Taken { .. } => "choose another name",
-        ControlError::StaleVersion { .. } => "read the machine again and repeat the change",
-        ControlError::WaitTimeout { .. } => "wait again, or look at the machine's events",
-        ControlError::StartFailed { .. } => {
-            "check the program, user and working directory; the machine's log may tell more"
-        }
-        ControlError::Busy { .. } => "wait for the earlier requests",
-        ControlError::ExecTimeout { .. } => "pass a longer timeout, at most 60 s, or attach",
-        _ if error.code() == "disk_full" => "free some space in the data directory",
-        _ => "see the daemon's log; `dormouse doctor` checks the host",
-    }
-}
-
-/// Whose fault an error is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The caller's.
-    Caller,
-    /// This host's.
-    Host,
-    /// Somebody's behind us.
-    Upstream,
 }

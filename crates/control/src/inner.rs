@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::DuplexStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Requests that may wait for one machine. A thousand would be a bug of the caller; more than a few
 /// dozen already means that nobody will read the answers.
@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) watchers: Watchers,
     pub(crate) guest_api: Mutex<Option<GuestApi>>,
     pub(crate) tasks: Mutex<HashMap<MachineId, mpsc::Sender<Command>>>,
+    /// Turns of machines that come back after a reboot of the host.
+    pub(crate) returns: Arc<Semaphore>,
     pub(crate) plan_locks: Mutex<HashMap<MachineId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -75,7 +77,11 @@ impl Inner {
     ///
     /// # Errors
     /// [`ControlError::Busy`] when too many commands wait already.
-    pub(crate) fn tell(self: &Arc<Self>, id: &MachineId, command: Command) -> Result<(), ControlError> {
+    pub(crate) fn tell(
+        self: &Arc<Self>,
+        id: &MachineId,
+        command: Command,
+    ) -> Result<(), ControlError> {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = tasks
             .entry(id.clone())

@@ -11,14 +11,12 @@ use std::process::{Command, Stdio};
 /// # Errors
 /// [`ControlError::Shim`] when something is left.
 pub(crate) fn reap(shim_path: &Path, cgroup: &str) -> Result<(), ControlError> {
-    let output = Command::new(shim_path)
-        .arg("reap")
-        .arg(cgroup)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| ControlError::Shim {
-            message: format!("{} cannot be run: {error}", shim_path.display()),
-        })?;
+    let output =
+        Command::new(shim_path).arg("reap").arg(cgroup).stdin(Stdio::null()).output().map_err(
+            |error| ControlError::Shim {
+                message: format!("{} cannot be run: {error}", shim_path.display()),
+            },
+        )?;
     if output.status.success() {
         return Ok(());
     }

@@ -28,8 +28,8 @@ mod watch;
 
 pub use capacity::{CPU_OVERCOMMIT, RAM_OVERCOMMIT};
 pub use control::Control;
-pub use error::{ControlError, Fault};
+pub use error::{Advice, ControlError, Fault, StateConflict};
 pub use facade::*;
 pub use inner::{ControlConfig, GuestApi};
-pub use recover::Parts;
 pub use orders::{LOG_MAX_BYTES, LOG_MAX_FILES, PIDS_MAX};
+pub use recover::Parts;

@@ -30,7 +30,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const LINE_MAX_BYTES: u64 = 32 * 1024;
 
 /// Begins to read; lines arrive on the receiver.
-pub(crate) fn read(path: PathBuf, query: LogQuery) -> Result<mpsc::Receiver<LogLine>, ControlError> {
+pub(crate) fn read(
+    path: PathBuf,
+    query: LogQuery,
+) -> Result<mpsc::Receiver<LogLine>, ControlError> {
     let watch = if query.follow { Some(watch_dir(&path)?) } else { None };
     let (sender, receiver) = mpsc::channel(QUEUE_LINES);
     tokio::spawn(async move {
@@ -194,7 +197,7 @@ mod tests {
     fn append(path: &Path, text: &str) {
         use std::io::Write as _;
         let mut file = File::options().append(true).create(true).open(path).unwrap();
-        write!(file, "2026-11-21T10:00:00Z stdout F {text}\n").unwrap();
+        writeln!(file, "2026-11-21T10:00:00Z stdout F {text}").unwrap();
     }
 
     #[test]

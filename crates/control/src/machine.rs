@@ -10,6 +10,7 @@ mod launch;
 mod shim_news;
 mod streams;
 mod task;
+mod timers;
 
 pub(crate) use launch::words_of;
 

@@ -37,6 +37,11 @@ pub(crate) fn exit_path(machine_dir: &Path, run: &RunId) -> PathBuf {
     machine_dir.join(format!("exit-{run}.json"))
 }
 
+/// Whether a file in a machine's directory is an exit file, or was to become one.
+pub(crate) fn is_exit_file(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("exit-"))
+}
+
 /// The machine's current log file.
 pub(crate) fn log_path(machine_dir: &Path) -> PathBuf {
     machine_dir.join("log")

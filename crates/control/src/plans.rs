@@ -13,7 +13,7 @@ use failpoint::StepFault;
 use model::{Effect, MachineId, UnixMs};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use store::{NewPlan, PlanKind, PlanRecord, StoreError, Tx};
+use store::{NewPlan, PlanKind, PlanRecord, PlanState, StoreError, Tx};
 
 /// Version of the step lists below; stored with each plan.
 const PLAN_VERSION: u32 = 1;
@@ -65,20 +65,23 @@ pub(crate) fn begin(
     now: UnixMs,
 ) -> Result<(), StoreError> {
     if let Some(active) = tx.active_plan(machine)? {
-        let is_same = active.kind == kind
-            || (active.kind == PlanKind::Create && kind == PlanKind::Update);
+        let is_same =
+            active.kind == kind || (active.kind == PlanKind::Create && kind == PlanKind::Update);
         if is_same {
             return Ok(());
         }
         tx.fail_plan(active.id, "given up for another plan", now)?;
     }
-    tx.begin_plan(&NewPlan {
-        machine: machine.clone(),
-        kind,
-        version: PLAN_VERSION,
-        steps: steps_of(kind),
-        input: serde_json::Value::Null,
-    }, now)?;
+    tx.begin_plan(
+        &NewPlan {
+            machine: machine.clone(),
+            kind,
+            version: PLAN_VERSION,
+            steps: steps_of(kind),
+            input: serde_json::Value::Null,
+        },
+        now,
+    )?;
     Ok(())
 }
 
@@ -121,7 +124,10 @@ fn forget_lock(inner: &Inner, machine: &MachineId, lock: Arc<tokio::sync::Mutex<
 async fn run(inner: &Arc<Inner>, machine: &MachineId) -> Option<PlanEnd> {
     let plan = match inner.store.read(|reader| reader.active_plan(machine)) {
         Ok(Some(plan)) => plan,
-        Ok(None) => return ended_before(inner, machine),
+        Ok(None) => match last_of(inner, machine)? {
+            Last::Heard(end) => return Some(end),
+            Last::Again(plan) => begin_again(inner, &plan).await?,
+        },
         Err(error) => {
             tracing::error!(%machine, %error, "the machine's plan cannot be read");
             return None;
@@ -135,17 +141,50 @@ async fn run(inner: &Arc<Inner>, machine: &MachineId) -> Option<PlanEnd> {
             let (code, message) = crate::machine::words_of(&error);
             tracing::error!(%machine, plan = %plan.id, message, "a plan failed");
             fail(inner, &plan, &message).await;
+            failpoint::hit("plan.failed");
             matches!(kind, PlanKind::Create | PlanKind::Update)
                 .then_some(PlanEnd::PrepareFailed { code, message })
         }
     }
 }
 
+/// What the end of a machine's last plan asks for.
+enum Last {
+    /// Its end has not been heard yet.
+    Heard(PlanEnd),
+    /// It failed, and giving up is no choice.
+    Again(PlanRecord),
+}
+
 /// No plan is active: the last one has ended, but its end may not have been heard.
-fn ended_before(inner: &Inner, machine: &MachineId) -> Option<PlanEnd> {
+fn last_of(inner: &Inner, machine: &MachineId) -> Option<Last> {
     let plans = inner.store.read(|reader| reader.plans_of(machine)).ok()?;
-    let last = plans.first()?;
-    (last.state == store::PlanState::Done).then(|| end_of(last.kind))
+    let last = plans.into_iter().next()?;
+    match (last.state, last.kind) {
+        (PlanState::Done, kind) => Some(Last::Heard(end_of(kind))),
+        (PlanState::Failed, PlanKind::Create | PlanKind::Update) => {
+            let code = "prepare_failed".to_owned();
+            let message = last.error.unwrap_or_default();
+            Some(Last::Heard(PlanEnd::PrepareFailed { code, message }))
+        }
+        (PlanState::Failed, PlanKind::Destroy) => Some(Last::Again(last)),
+        (PlanState::Failed | PlanState::Running, _) => None,
+    }
+}
+
+async fn begin_again(inner: &Inner, failed: &PlanRecord) -> Option<PlanRecord> {
+    let (machine, kind, now) = (failed.machine.clone(), failed.kind, model::clock::now());
+    let begun = inner
+        .store
+        .write("plan.again", move |tx| {
+            begin(tx, &machine, kind, now)?;
+            tx.active_plan(&machine)
+        })
+        .await;
+    begun.unwrap_or_else(|error| {
+        tracing::error!(machine = %failed.machine, %error, "a failed plan cannot begin again");
+        None
+    })
 }
 
 /// The kind as one word, for step names.
@@ -185,7 +224,7 @@ enum Stop {
 
 async fn run_steps(inner: &Arc<Inner>, plan: &PlanRecord) -> Result<(), Stop> {
     for name in plan.steps.iter().skip(plan.done as usize) {
-        run_step(inner, plan, name).await.map_err(Stop::Failed)?;
+        run_step(inner, plan, name).await?;
         failpoint::hit("plan.step.ran");
         let (id, step) = (plan.id, name.clone());
         let now = model::clock::now();
@@ -212,7 +251,7 @@ async fn run_steps(inner: &Arc<Inner>, plan: &PlanRecord) -> Result<(), Stop> {
 }
 
 /// Runs one step until it succeeds, at most [`ATTEMPTS_MAX`] times.
-async fn run_step(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(), ControlError> {
+async fn run_step(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(), Stop> {
     let mut wait = RETRY_FIRST;
     let mut attempt = 1;
     loop {
@@ -221,13 +260,23 @@ async fn run_step(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(
             Err(error) => error,
         };
         if attempt == ATTEMPTS_MAX || !error.is_retryable() {
-            return Err(error);
+            return Err(Stop::Failed(error));
         }
         tracing::warn!(plan = %plan.id, step = name, attempt, %error, "a step failed; once more");
         tokio::time::sleep(wait).await;
         wait *= 2;
         attempt += 1;
+        if is_superseded(inner, plan) {
+            return Err(Stop::Superseded);
+        }
     }
+}
+
+/// Whether another plan has taken this one's place. When the store does not answer, the next write
+/// finds out.
+fn is_superseded(inner: &Inner, plan: &PlanRecord) -> bool {
+    let now = inner.store.read(|reader| reader.plan(plan.id));
+    now.is_ok_and(|now| now.is_none_or(|now| now.state != PlanState::Running))
 }
 
 async fn try_step(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(), ControlError> {
@@ -250,8 +299,7 @@ async fn try_step(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(
 async fn fail(inner: &Inner, plan: &PlanRecord, message: &str) {
     let (id, message) = (plan.id, message.to_owned());
     let now = model::clock::now();
-    let stored =
-        inner.store.write("plan.fail", move |tx| tx.fail_plan(id, &message, now)).await;
+    let stored = inner.store.write("plan.fail", move |tx| tx.fail_plan(id, &message, now)).await;
     if let Err(error) = stored {
         tracing::error!(plan = %id, %error, "the failure of a plan could not be stored");
     }

@@ -1,28 +1,31 @@
 //! Starting is recovering: everything an earlier control process left is taken over, finished or
 //! put away, and only then does anybody listen.
 
+mod put_away;
+
 use crate::capacity::Capacity;
 use crate::error::ControlError;
 use crate::inner::{ControlConfig, Inner};
 use crate::machine::Command;
 use crate::shim::ShimPool;
-use crate::{leftovers, orders};
-use model::{Digest, MachineId};
+use model::MachineId;
 use net::addr::V4Block;
 use net::router::{Network, RouterConfig};
 use net::slot::PoolConfig;
 use net::{InstanceNamespaces, NetworkId, Router, SlotPool};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use store::{MachineFilter, NetworkRecord, Store};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Machines taken over at once: the kernel's mount lock makes more of them no faster.
 const ADOPTED_AT_ONCE: usize = 64;
+
+/// Machines that start at once after a reboot of the host: enough to keep two cores busy, few enough
+/// that the first is up soon.
+const RETURNS_AT_ONCE: usize = 4;
 
 /// What control is made of, opened by the daemon.
 #[derive(Debug)]
@@ -61,10 +64,11 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
     }
     Ok(Inner {
         capacity: Capacity::new(config.host_ram_mib, config.host_cpus),
-        shims: Arc::new(ShimPool::new(config.shim_path.clone())),
+        shims: Arc::new(ShimPool::new(config.shim_path.clone(), store.instance())),
         watchers: crate::watch::Watchers::default(),
         guest_api: Mutex::new(None),
         tasks: Mutex::new(HashMap::new()),
+        returns: Arc::new(Semaphore::new(RETURNS_AT_ONCE)),
         plan_locks: Mutex::new(HashMap::new()),
         config,
         store,
@@ -84,13 +88,16 @@ pub(crate) fn network(record: &NetworkRecord) -> Option<Network> {
 }
 
 /// Takes over what is there. Returns when every machine's state is true again.
+///
+/// What nobody needs is put away first, while no machine can start: a run that begins meanwhile
+/// would look like a leftover.
 pub(crate) async fn recover(inner: &Arc<Inner>) -> Result<(), ControlError> {
-    let records = machines_with_work(inner)?;
-    adopt_all(inner, &records).await;
     let for_reaping = Arc::clone(inner);
-    tokio::task::spawn_blocking(move || put_away(&for_reaping))
+    tokio::task::spawn_blocking(move || put_away::all(&for_reaping))
         .await
         .unwrap_or_else(|panic| Err(ControlError::Bug { message: panic.to_string() }))?;
+    let records = machines_with_work(inner)?;
+    adopt_all(inner, &records).await;
     let boot = inner.config.boot.clone();
     inner.store.write("host.boot", move |tx| tx.put_boot(&boot)).await?;
     Ok(())
@@ -99,8 +106,15 @@ pub(crate) async fn recover(inner: &Arc<Inner>) -> Result<(), ControlError> {
 /// Machines that have a run or are on their way somewhere.
 fn machines_with_work(inner: &Inner) -> Result<Vec<MachineId>, ControlError> {
     let states = [
-        "created", "starting", "started", "stopping", "restarting", "suspending", "suspended",
-        "replacing", "destroying",
+        "created",
+        "starting",
+        "started",
+        "stopping",
+        "restarting",
+        "suspending",
+        "suspended",
+        "replacing",
+        "destroying",
     ];
     let states = states.map(str::to_owned).to_vec();
     ids(inner, MachineFilter { states, ..MachineFilter::default() })
@@ -125,85 +139,6 @@ async fn adopt_all(inner: &Arc<Inner>, machines: &[MachineId]) {
             if done.await.is_err() {
                 tracing::error!(machine = %id, "its task ended during adoption");
             }
-        }
-    }
-}
-
-/// Puts away what no record explains: ours only, by derived name. Data goes to quarantine, never
-/// away.
-fn put_away(inner: &Inner) -> Result<(), ControlError> {
-    let machines: HashSet<MachineId> = ids(inner, MachineFilter::default())?.into_iter().collect();
-    let images: HashSet<Digest> =
-        inner.store.read(|reader| reader.images())?.into_iter().map(|i| i.image.digest).collect();
-    inner.disks.quarantine_unknown(&machines)?;
-    inner.images.reconcile(&images)?;
-    let running = running_machines(inner)?;
-    reap_cgroups(inner, &running);
-    remove_sockets(&inner.config.runtime_dir, &running);
-    for slot in inner.slots.unclaimed() {
-        let is_held = running.iter().any(|(_, run)| run.slot == Some(slot));
-        if !is_held {
-            let freed = match inner.slots.adopt(slot) {
-                Ok(whole) => inner.slots.give_back(whole),
-                Err(_) => inner.slots.remove(slot),
-            };
-            if let Err(error) = freed {
-                tracing::warn!(%slot, %error, "an old slot could not be used again");
-            }
-        }
-    }
-    Ok(())
-}
-
-fn running_machines(inner: &Inner) -> Result<Vec<(MachineId, model::Run)>, ControlError> {
-    let mut running = Vec::new();
-    for id in machines_with_work(inner)? {
-        if let Some(record) = inner.store.read(|reader| reader.machine(&id))?
-            && let Some(run) = record.machine.state.run()
-        {
-            running.push((id, run.clone()));
-        }
-    }
-    Ok(running)
-}
-
-/// Removes cgroups of machines that do not run.
-fn reap_cgroups(inner: &Inner, running: &[(MachineId, model::Run)]) {
-    let parent = format!("dormouse-{}", inner.instance());
-    for name in child_cgroups(&parent) {
-        let is_running = running.iter().any(|(id, _)| id.as_str() == name);
-        if is_running {
-            continue;
-        }
-        if let Err(error) = leftovers::reap(&inner.config.shim_path, &format!("{parent}/{name}")) {
-            tracing::warn!(cgroup = name, %error, "a cgroup without a machine stays");
-        }
-    }
-}
-
-/// Names of the directories below `parent` in any cgroup hierarchy.
-fn child_cgroups(parent: &str) -> HashSet<String> {
-    let root = Path::new("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-    std::iter::once(root.to_path_buf())
-        .chain(hierarchies)
-        .filter_map(|hierarchy| fs::read_dir(hierarchy.join(parent)).ok())
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
-}
-
-fn remove_sockets(runtime_dir: &Path, running: &[(MachineId, model::Run)]) {
-    let wanted: HashSet<_> =
-        running.iter().map(|(_, run)| orders::socket_path(runtime_dir, &run.id)).collect();
-    let Ok(entries) = fs::read_dir(runtime_dir.join("shims")) else { return };
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| !wanted.contains(path)) {
-        if let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %path.display(), %error, "an old socket stays");
         }
     }
 }

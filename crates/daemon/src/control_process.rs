@@ -1,23 +1,52 @@
 //! Control's life, from its first line to its last.
 
 use crate::endpoint::{Endpoint, OWNER_TOKEN_FILE, write_private};
-use crate::{host, logging};
 use crate::options::{RUNTIME_ROOT, UpOptions};
+use crate::{host, logging};
 use anyhow::Context as _;
 use api::Server;
 use control::{Control, ControlConfig, Parts};
 use net::instance::InstanceNamespaces;
 use net::router::{Egress, RouterConfig};
-use rustix::fs::{AtFlags, StatxFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use store::{Store, TokenReach, TokenRight, TokenScope};
+use std::time::{Duration, Instant};
+use store::{Store, StoreError, TokenReach, TokenRight, TokenScope};
 
 /// Worker threads of the runtime. Two cores are the smallest host we promise anything for.
 const WORKERS: usize = 2;
+
+/// Longest wait for the lock of a control that has died; a fork needs milliseconds to its exec, more
+/// on a busy host.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Pause between two looks at the lock.
+const LOCK_WAIT_STEP: Duration = Duration::from_millis(10);
+
+/// Exit code of a control process that must not be started again: the reason will not go away.
+/// Source: `EX_CONFIG` of sysexits.h.
+pub const EXIT_FOR_GOOD: u8 = 78;
+
+/// Whether starting control again cannot help: another daemon has the directory, or it is not ours
+/// to read. Its process then ends with [`EXIT_FOR_GOOD`].
+#[must_use]
+pub fn is_for_good(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(|cause| {
+        matches!(
+            cause,
+            StoreError::InUse { .. }
+                | StoreError::NewerSchema { .. }
+                | StoreError::NotAStore { .. }
+        )
+    })
+}
+
+/// Size of the file system that holds the guest init: ten times what it needs.
+const INIT_TMPFS_OPTIONS: &std::ffi::CStr = c"size=16m,nr_inodes=16,mode=755";
 
 /// Runs control until SIGTERM; machines go on running.
 ///
@@ -27,8 +56,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
     logging::begin();
     host::raise_open_files();
     let listener = inherited_listener(options)?;
-    let store = Store::open(&options.data_dir)
-        .with_context(|| format!("cannot open the store in {}", options.data_dir.display()))?;
+    let store = open_store(&options.data_dir)?;
     let data_dir = options.data_dir.canonicalize().context("the data directory is gone")?;
     let runtime_dir = Path::new(RUNTIME_ROOT).join(store.instance().as_str());
     let (shim_path, init_path) = (options.shim_path()?, options.init_path()?);
@@ -59,9 +87,24 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
         slots_ready: options.slots_ready,
     };
     let result = runtime.block_on(serve(parts, listener, data_dir, runtime_dir));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     store.close().context("cannot close the store")?;
     result
+}
+
+/// Opens the store. A control that has just died may still seem to hold it: a child that it forked
+/// shares the lock until the child runs its own program.
+fn open_store(data_dir: &Path) -> anyhow::Result<Store> {
+    let since = Instant::now();
+    let opened = loop {
+        match Store::open(data_dir) {
+            Err(StoreError::InUse { .. }) if since.elapsed() < LOCK_WAIT_MAX => {
+                std::thread::sleep(LOCK_WAIT_STEP);
+            }
+            opened => break opened,
+        }
+    };
+    opened.with_context(|| format!("cannot open the store in {}", data_dir.display()))
 }
 
 async fn serve(
@@ -121,7 +164,8 @@ fn inherited_listener(options: &UpOptions) -> anyhow::Result<TcpListener> {
         let fd: OwnedFd = stdin.as_fd().try_clone_to_owned().context("cannot take the socket")?;
         return Ok(TcpListener::from(fd));
     }
-    TcpListener::bind(options.listen).with_context(|| format!("cannot listen on {}", options.listen))
+    TcpListener::bind(options.listen)
+        .with_context(|| format!("cannot listen on {}", options.listen))
 }
 
 fn listen_unix(path: &Path) -> anyhow::Result<tokio::net::UnixListener> {
@@ -145,33 +189,28 @@ async fn ensure_owner_token(control: &Control, data_dir: &Path) -> anyhow::Resul
     write_private(&path, secret.as_bytes())
 }
 
-/// Shows the guest init through a read-only mount, so that `/proc/1/exe` of a guest can never be
-/// written. A daemon of another build brings its own init.
+/// Puts the guest init where machines start from: a small read-only file system in RAM.
+///
+/// Read-only, so that `/proc/1/exe` of a guest can never be written; in RAM, so that a start never
+/// waits for the disk to read it. A daemon of another build brings its own init.
 fn show_init(namespaces: &InstanceNamespaces, init: &Path) -> anyhow::Result<PathBuf> {
-    let target = namespaces.pins().join("init");
-    if is_same_file(init, &target) {
-        return Ok(target);
+    let dir = namespaces.runtime_dir().join("init");
+    let shown = dir.join("dormouse-init");
+    let wanted = fs::read(init).with_context(|| format!("cannot read {}", init.display()))?;
+    if fs::read(&shown).is_ok_and(|there| there == wanted) {
+        return Ok(shown);
     }
     let show = || -> std::io::Result<()> {
-        if target.exists() {
-            // Running machines keep the old one; nothing is mounted at the very first start.
-            rustix::mount::unmount(&target, UnmountFlags::DETACH).unwrap_or_default();
-        } else {
-            fs::File::create(&target)?;
-        }
-        rustix::mount::mount_bind(init, &target)?;
-        let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-        rustix::mount::mount_remount(&target, flags, "")?;
-        Ok(())
+        fs::create_dir_all(&dir)?;
+        // Running machines keep the old one; nothing is mounted at the very first start.
+        rustix::mount::unmount(&dir, UnmountFlags::DETACH).unwrap_or_default();
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        rustix::mount::mount("dormouse-init", &dir, "tmpfs", flags, INIT_TMPFS_OPTIONS)?;
+        fs::write(&shown, &wanted)?;
+        fs::set_permissions(&shown, fs::Permissions::from_mode(0o755))?;
+        rustix::mount::mount_remount(&dir, flags | MountFlags::RDONLY, INIT_TMPFS_OPTIONS)
+            .map_err(std::io::Error::from)
     };
     show().with_context(|| format!("cannot show {} to guests", init.display()))?;
-    Ok(target)
-}
-
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let id = |path: &Path| {
-        rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)
-            .map(|stat| (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino))
-    };
-    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+    Ok(shown)
 }

@@ -3,8 +3,8 @@
 use crate::endpoint::Endpoint;
 use crate::options::RUNTIME_ROOT;
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process, pidfd_open, PidfdFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::path::Path;
 
 /// Longest wait for the supervisor or control to end.
@@ -28,7 +28,8 @@ pub fn down(data_dir: &Path) -> anyhow::Result<()> {
     store.close().context("cannot close the store")?;
     drop(store);
     reap_cgroups(&tag)?;
-    net::instance::destroy(&runtime_dir, &tag).context("cannot delete the instance's namespaces")?;
+    net::instance::destroy(&runtime_dir, &tag)
+        .context("cannot delete the instance's namespaces")?;
     match std::fs::remove_dir_all(&runtime_dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", runtime_dir.display()))

@@ -50,11 +50,18 @@ impl Endpoint {
 pub(crate) fn write_private(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     let half = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&half)?;
         file.write_all(text)?;
         file.sync_all()?;
-        fs::rename(&half, path)
+        failpoint::hit("daemon.rename.before");
+        fs::rename(&half, path)?;
+        failpoint::hit("daemon.rename.after");
+        Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

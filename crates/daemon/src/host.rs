@@ -11,7 +11,8 @@ use std::path::Path;
 /// # Errors
 /// The file is not there or holds no UUID.
 pub fn boot_id(file: &Path) -> anyhow::Result<BootId> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     text.trim().parse().with_context(|| format!("{} holds no boot id", file.display()))
 }
 

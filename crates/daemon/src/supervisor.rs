@@ -1,5 +1,6 @@
 //! Keeps control running.
 
+use crate::control_process::EXIT_FOR_GOOD;
 use crate::options::UpOptions;
 use anyhow::Context as _;
 use rustix::io::Errno;
@@ -20,9 +21,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// First wait between two starts; doubles.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-
-/// Exit code of a control process that must not be started again: the reason will not go away.
-pub const EXIT_FOR_GOOD: i32 = 78;
 
 /// Runs control until SIGTERM or SIGINT; machines go on running.
 ///
@@ -46,7 +44,7 @@ pub fn up(options: &UpOptions) -> anyhow::Result<()> {
             return Ok(());
         }
         anyhow::ensure!(
-            status.code() != Some(EXIT_FOR_GOOD),
+            status.code() != Some(i32::from(EXIT_FOR_GOOD)),
             "control cannot run here; its last words say why"
         );
         tracing::error!(%status, "control ended; starting it again");

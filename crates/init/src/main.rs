@@ -11,6 +11,7 @@
 //! Exit codes: 0 after the program's end (or failure to start) has been told, 64 for wrong
 //! arguments, 71 when the channel is lost or broken, 70 for a failure of init itself.
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::process::ExitCode;
 
 mod api;
@@ -36,7 +37,11 @@ mod sys;
 
 fn main() -> ExitCode {
     match arguments::parse(std::env::args_os().skip(1)) {
-        Ok(arguments::Mode::Init(options)) => supervisor::run(&options),
+        Ok(arguments::Mode::Init(options)) => {
+            // The machine's root may trace its own programs, but not take over init and its channel.
+            set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
+            supervisor::run(&options)
+        }
         Ok(arguments::Mode::Pid1) => pid1::become_program(),
         Err(_wrong) => ExitCode::from(EXIT_USAGE),
     }

@@ -135,6 +135,7 @@ impl Shim {
         }
         match prepared {
             Ok(timings) => {
+                failpoint::hit("shim.prepared");
                 self.tell(&FromShim::Prepared { timings });
                 None
             }
@@ -147,7 +148,10 @@ impl Shim {
             self.refuse("go", "not_running", "there is no prepared run");
             return None;
         };
-        run.go().err()
+        failpoint::hit("shim.go.before");
+        let ending = run.go().err();
+        failpoint::hit("shim.go.after");
+        ending
     }
 
     fn pass_to_guest(&mut self, message: ToGuest) {

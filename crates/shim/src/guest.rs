@@ -130,6 +130,7 @@ impl Shim {
             timings.push(Timing { part: "init".to_owned(), us });
         }
         let init_pid = run.guest.as_ref().map_or(0, |guest| guest.pid);
+        failpoint::hit("shim.started");
         self.tell(&FromShim::Started { init_pid, at, timings });
         memory::trim();
     }

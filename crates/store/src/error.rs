@@ -30,13 +30,13 @@ pub enum StoreError {
         /// Newest version that this release knows.
         known: u32,
     },
-    /// The file is a database, but not ours.
-    #[error("{} belongs to another program (application id {found:#x})", path.display())]
+    /// The file is not ours: another program's database, or none at all.
+    #[error("{} {}", path.display(), Owner(*found))]
     NotAStore {
         /// The file.
         path: PathBuf,
-        /// The application id it carries.
-        found: u32,
+        /// The application id it carries, if it is a database.
+        found: Option<u32>,
     },
     /// The file system refused something outside the database.
     #[error("cannot {action} {}", path.display())]
@@ -198,6 +198,17 @@ impl From<serde_json::Error> for StoreError {
 }
 
 /// " (pid 7)", or nothing.
+struct Owner(Option<u32>);
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(id) => write!(f, "belongs to another program (application id {id:#x})"),
+            None => f.write_str("is not a database"),
+        }
+    }
+}
+
 struct PidNote(Option<u32>);
 
 impl fmt::Display for PidNote {

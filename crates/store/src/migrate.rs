@@ -2,7 +2,7 @@
 
 use crate::error::StoreError;
 use crate::schema::{APPLICATION_ID, MIGRATIONS};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::path::Path;
 
 /// Newest schema version that this release knows.
@@ -28,18 +28,30 @@ pub(crate) fn migrate(connection: &mut Connection, found: u32) -> Result<(), Sto
 /// # Errors
 /// [`StoreError::NewerSchema`], [`StoreError::NotAStore`].
 pub(crate) fn check(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found: u32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|error| unreadable(error, path))?;
     let owner: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let n_tables: u32 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let is_new = n_tables == 0 && owner == 0 && found == 0;
     if !is_new && owner != APPLICATION_ID {
-        return Err(StoreError::NotAStore { path: path.to_owned(), found: owner });
+        return Err(StoreError::NotAStore { path: path.to_owned(), found: Some(owner) });
     }
     if found > SCHEMA_VERSION {
         return Err(StoreError::NewerSchema { found, known: SCHEMA_VERSION });
     }
     Ok(found)
+}
+
+/// The first look into a file tells whether it is a database at all.
+fn unreadable(error: rusqlite::Error, path: &Path) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            StoreError::NotAStore { path: path.to_owned(), found: None }
+        }
+        Some(_) | None => error.into(),
+    }
 }
 
 fn apply(connection: &mut Connection, version: u32) -> Result<(), StoreError> {

@@ -1,199 +1,134 @@
-//! What control answers, in the words of the Machines API.
+//! What control answers, with the status and in the words of the Machines API.
 //!
-//! One row for each refusal of the table "what each call does in each state". Source: machines-api
-//! 1.3 and 3.4.
+//! Code, hint and whether a retry helps are control's: [`ControlError::advice`]. Source of statuses
+//! and texts: machines-api 1.3 and 3.4.
 
 use super::Problem;
 use crate::contract::moment::rfc3339;
 use axum::http::StatusCode;
-use control::ControlError;
+use control::{ControlError, Fault, StateConflict};
 use image::ImageError;
-use model::admit::{Asked, Refused};
+use model::admit::{Asked, Gate, Refused};
 use model::{MachineId, UnixMs};
 use std::error::Error;
-use std::io::ErrorKind;
 use store::StoreError;
 
-const START_HINT: &str = "`GET …/events` says more, `GET …/logs` what the program printed; correct `config.init` with \
-     an update";
+/// Codes that the Machines API has too, as `status`.
+const SHARED_WORDS: [&str; 2] = ["name_taken", "insufficient_capacity"];
 
 pub(super) fn problem(error: &ControlError, machine: Option<&MachineId>) -> Problem {
+    let advice = error.advice();
+    let (status, text) = answer(error, machine);
+    let mut problem = Problem::new(status, advice.code, text).hint(advice.hint);
+    if advice.is_retryable {
+        problem = problem.retryable();
+    }
+    if SHARED_WORDS.contains(&advice.code) {
+        problem = problem.word(advice.code);
+    }
+    problem
+}
+
+/// Status and `error` text.
+fn answer(error: &ControlError, machine: Option<&MachineId>) -> (StatusCode, String) {
     match error {
+        ControlError::StartFailed { message, .. } => failed_start(error, message),
+        _ if error.is_disk_full() => {
+            (StatusCode::INSUFFICIENT_STORAGE, exhausted("no space left on the data file system"))
+        }
         ControlError::Refused(refused) => refusal(refused, machine),
-        ControlError::NotFound { what } => not_found(what),
-        ControlError::Taken { what: "app", .. } => Problem::new(
+        ControlError::NotFound { what } => (StatusCode::NOT_FOUND, missing(what)),
+        ControlError::Taken { what: "app", .. } => (
             StatusCode::UNPROCESSABLE_ENTITY,
-            "name_taken",
-            "Validation failed: Name has already been taken",
-        )
-        .word("name_taken")
-        .hint("choose another name, or use the app that has it"),
-        ControlError::Taken { what, name } => Problem::new(
+            "Validation failed: Name has already been taken".to_owned(),
+        ),
+        ControlError::Taken { what, name } => (
             StatusCode::CONFLICT,
-            "name_taken",
             format!("already_exists: unique {what} name violation, `{name}` is taken"),
-        )
-        .word("name_taken")
-        .hint("choose another name, or leave `name` out to have one drawn"),
-        ControlError::Invalid { code, message, hint } => {
-            Problem::invalid(code, message).hint(hint.as_str())
+        ),
+        ControlError::Invalid { message, .. } => {
+            (StatusCode::BAD_REQUEST, format!("invalid_argument: {message}"))
         }
-        ControlError::StaleVersion { current } => precondition(
-            "stale_version",
-            format!("current version mismatch, the machine is at {current}"),
-        )
-        .hint("read the machine again and decide again"),
-        ControlError::WaitTimeout { wanted, actual } => Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "wait_timeout",
-            format!(
-                "deadline_exceeded: machine failed to reach desired state, {wanted}, currently \
-                 {actual}"
-            ),
-        )
-        .retryable()
-        .hint("wait again, or look at `GET …/events` for what happened"),
-        ControlError::StartFailed { code, message } => {
-            let text = format!("machine failed to start: {message}");
-            let problem = precondition(code, text).hint(START_HINT);
-            if is_of_the_host(code) { problem.retryable() } else { problem }
+        ControlError::Precondition { message, .. } => precondition(message),
+        ControlError::StaleVersion { current } => {
+            precondition(format!("current version mismatch, the machine is at {current}"))
         }
-        ControlError::Busy { queued, .. } => Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too_many_requests",
-            format!("rate limit exceeded: {queued} requests wait for this machine already"),
-        )
-        .retryable()
-        .hint("wait for the answers to earlier requests before sending more"),
-        ControlError::ExecTimeout { timeout_ms } => Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "exec_timeout",
-            format!("deadline_exceeded: the command did not end within {timeout_ms} ms"),
-        )
-        .hint("give a longer `timeout` (at most 60 s), or use `exec/attach`, which has no limit"),
-        ControlError::Store(error) => of_store(error),
-        ControlError::Image(error) => of_image(error),
-        ControlError::Disk(error) if error.is_disk_full() => disk_full(),
-        ControlError::Disk(error) => Problem::internal(sentence(error)),
-        ControlError::Net(error) => Problem::internal(sentence(error)),
-        ControlError::Shim { message } => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "machine_unreachable", message.as_str())
-                .retryable()
-                .hint("the machine may just have ended: read its state and try again")
+        ControlError::WaitTimeout { .. } | ControlError::ExecTimeout { .. } => {
+            (StatusCode::REQUEST_TIMEOUT, format!("deadline_exceeded: {error}"))
         }
-        ControlError::Host { source, .. } if source.kind() == ErrorKind::StorageFull => disk_full(),
-        ControlError::Host { .. }
-        | ControlError::UnknownStep { .. }
+        ControlError::Busy { .. } | ControlError::TooManyStreams { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, format!("rate limit exceeded: {error}"))
+        }
+        ControlError::DiskPressure { .. } => (StatusCode::INSUFFICIENT_STORAGE, exhausted(error)),
+        ControlError::Store(cause) => of_store(error, cause),
+        ControlError::Image(cause) => of_image(cause),
+        ControlError::Disk(_)
+        | ControlError::Net(_)
+        | ControlError::Host { .. }
+        | ControlError::Shim { .. }
         | ControlError::Planted { .. }
-        | ControlError::Bug { .. } => Problem::internal(sentence(error)),
-        ControlError::ShuttingDown => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "shutting_down",
-            "unavailable: the daemon is shutting down",
-        )
-        .retryable()
-        .hint("machines keep running; try again when the daemon is back"),
+        | ControlError::ShuttingDown => unavailable(sentence(error)),
+        ControlError::UnknownStep { .. } | ControlError::Bug { .. } => internal(error),
     }
 }
 
-/// Start failures whose cause is this host: the same start may work later.
-fn is_of_the_host(code: &str) -> bool {
-    matches!(code, "disk" | "cgroup" | "namespace" | "shim" | "shim_lost" | "timeout")
+/// The image's or the configuration's fault is a precondition; the host's may pass.
+fn failed_start(error: &ControlError, message: &str) -> (StatusCode, String) {
+    let text = format!("machine failed to start: {message}");
+    match error.fault() {
+        Fault::Caller => precondition(text),
+        Fault::Host if error.is_disk_full() => (StatusCode::INSUFFICIENT_STORAGE, exhausted(text)),
+        Fault::Host => unavailable(text),
+    }
 }
 
-fn refusal(refused: &Refused, machine: Option<&MachineId>) -> Problem {
+fn refusal(refused: &Refused, machine: Option<&MachineId>) -> (StatusCode, String) {
     match refused {
-        Refused::Lease(lease) => aborted(
-            "lease_held",
-            format!(
-                "machine ID {} lease currently held by {}, expires at {}",
-                machine.map_or("?", MachineId::as_str),
-                lease.owner,
-                rfc3339(lease.expires_at)
-            ),
-        )
-        .retryable()
-        .hint("send the holder's nonce in `fly-machine-lease-nonce`, or wait until it expires"),
-        Refused::Capacity(why) => {
-            aborted("no_capacity", format!("could not reserve resource for machine: {why}"))
-                .word("insufficient_capacity")
-                .retryable()
-                .hint("stop a machine, make this one smaller, or raise the overcommit factors")
-        }
-        Refused::HeldDown { reason } => {
-            aborted("held_down", format!("machine is held down: {reason}"))
-                .hint("release the hold-down first")
-        }
-        Refused::Denied { rule } => precondition("denied", format!("rule `{rule}` denies it"))
-            .hint("the owner may pass `override=1`; it is traced"),
-        Refused::AutostartOff => precondition("autostart_off", "autostart is off for this service")
-            .hint("start the machine with `POST …/start`"),
+        Refused::Lease(lease) => aborted(format!(
+            "machine ID {} lease currently held by {}, expires at {}",
+            machine.map_or("?", MachineId::as_str),
+            lease.owner,
+            rfc3339(lease.expires_at)
+        )),
+        Refused::Capacity(why) => aborted(format!("could not reserve resource for machine: {why}")),
+        Refused::HeldDown { reason } => aborted(format!("machine is held down: {reason}")),
+        Refused::Denied { rule } => precondition(format!("rule `{rule}` denies it")),
+        Refused::AutostartOff => precondition("autostart is off for this service"),
         Refused::KeptAwake { gate, by, not_before } => {
-            kept_awake(*gate, by.as_deref(), *not_before)
+            precondition(kept_awake(*gate, by.as_deref(), *not_before))
         }
         Refused::State { state, asked } => in_state(state, *asked),
-        Refused::Unsupported { message } => precondition("unsupported_depth", *message)
-            .hint("leave `depth` out, or use `depth=freeze`; `dormouse doctor` lists guarantees"),
-        Refused::StaleRun => aborted("stale_run", "the run this was about has ended")
-            .retryable()
-            .hint("read the machine again"),
+        Refused::Unsupported { message } => precondition(message),
+        Refused::StaleRun => aborted("the run this was about has ended"),
     }
 }
 
-fn kept_awake(gate: model::admit::Gate, by: Option<&str>, not_before: Option<UnixMs>) -> Problem {
+fn kept_awake(gate: Gate, by: Option<&str>, not_before: Option<UnixMs>) -> String {
     let by = by.map(|name| format!(" by `{name}`")).unwrap_or_default();
     let until = not_before.map(|at| format!(" until {}", rfc3339(at))).unwrap_or_default();
-    precondition("kept_awake", format!("machine is kept awake{by}{until} ({gate:?})"))
-        .retryable()
-        .hint("`POST …/stop` stops it all the same")
+    format!("machine is kept awake{by}{until} ({gate:?})")
 }
 
-/// The table of 3.4: what is asked for makes no sense in this state.
-fn in_state(state: &str, asked: Asked) -> Problem {
-    let is_gone = state == "destroyed";
-    match (asked, state) {
-        (Asked::Start, "starting") => {
-            aborted("still_starting", "machine still attempting to start").retryable().hint(WAIT)
-        }
-        (Asked::Start | Asked::Update, "replacing") => precondition(
-            "being_replaced",
-            format!("machine getting replaced, refusing to {}", verb(asked)),
-        )
-        .retryable()
-        .hint(WAIT),
-        (Asked::Start, _) => wrong_state(state, asked),
-        (_, _) if is_gone => Problem::machine_not_found(),
-        (Asked::Restart, "starting" | "stopping" | "suspending" | "restarting") => {
-            aborted("in_transition", format!("machine still {state}")).retryable().hint(WAIT)
-        }
-        (Asked::Destroy, _) => precondition(
-            "not_stopped",
-            "unable to destroy machine, not currently stopped, suspended, failed or created",
-        )
-        .hint("stop it first, or add `?force=true`"),
-        (Asked::Guest, _) => precondition("not_running", "machine not running")
-            .hint("start it with `POST …/start` and wait for `started`"),
-        (Asked::Stop | Asked::Suspend | Asked::Restart | Asked::Update, _) => {
-            wrong_state(state, asked)
-        }
-        (Asked::Report, _) => Problem::internal("an event of the host was refused"),
-    }
-}
-
-const WAIT: &str = "wait for it with `GET …/wait?state=settled`, then try again";
-
-fn wrong_state(state: &str, asked: Asked) -> Problem {
+fn in_state(state: &str, asked: Asked) -> (StatusCode, String) {
     let verb = verb(asked);
-    let text = format!("unable to {verb} machine from current state: '{state}'");
-    let problem = precondition("wrong_state", text);
-    let passes_by_itself = matches!(
-        state,
-        "created" | "starting" | "stopping" | "restarting" | "suspending" | "replacing"
-    );
-    if passes_by_itself {
-        problem.retryable().hint(WAIT)
-    } else {
-        problem.hint("`GET …/events` says how it came there")
+    match StateConflict::of(state, asked) {
+        StateConflict::StillStarting => aborted("machine still attempting to start"),
+        StateConflict::BeingReplaced => {
+            precondition(format!("machine getting replaced, refusing to {verb}"))
+        }
+        StateConflict::InTransition => aborted(format!("machine still {state}")),
+        StateConflict::Passing | StateConflict::Lasting => {
+            precondition(format!("unable to {verb} machine from current state: '{state}'"))
+        }
+        StateConflict::NotStopped => precondition(
+            "unable to destroy machine, not currently stopped, suspended, failed or created",
+        ),
+        StateConflict::NotRunning => precondition("machine not running"),
+        StateConflict::Gone => (StatusCode::NOT_FOUND, missing("machine")),
+        StateConflict::Report => {
+            let text = "internal: an event of the host was refused";
+            (StatusCode::INTERNAL_SERVER_ERROR, text.to_owned())
+        }
     }
 }
 
@@ -210,76 +145,57 @@ const fn verb(asked: Asked) -> &'static str {
     }
 }
 
-fn not_found(what: &str) -> Problem {
-    let missing = |code: &str, text: String| Problem::new(StatusCode::NOT_FOUND, code, text);
-    match what {
-        "app" => Problem::app_not_found(),
-        "machine" => Problem::machine_not_found(),
-        "lease" => missing("lease_not_found", "lease not found".to_owned())
-            .hint("it has expired or was never taken: take one with `POST …/lease`"),
-        "image" => missing("image_not_found", "not_found: image not found".to_owned()).hint(
-            "`dormouse image list` shows what this host has; `dormouse image import` adds one",
-        ),
-        other => missing("not_found", format!("not_found: {other} not found")),
-    }
-}
-
-fn of_store(error: &StoreError) -> Problem {
-    match error {
-        StoreError::DiskFull => disk_full(),
-        StoreError::NotFound { .. } => {
-            Problem::new(StatusCode::NOT_FOUND, "not_found", format!("not_found: {error}"))
-        }
-        StoreError::Referenced { .. } => {
-            precondition("in_use", error.to_string()).hint("remove what refers to it first")
-        }
+fn of_store(error: &ControlError, cause: &StoreError) -> (StatusCode, String) {
+    match cause {
+        StoreError::NotFound { .. } => (StatusCode::NOT_FOUND, format!("not_found: {cause}")),
+        StoreError::Referenced { .. } => precondition(cause),
         StoreError::Taken { .. } | StoreError::Conflict { .. } | StoreError::PlanActive { .. } => {
-            aborted("conflict", error.to_string())
-                .retryable()
-                .hint("somebody else was faster: read again and decide again")
+            aborted(cause)
         }
-        error if error.is_transient() => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", sentence(error))
-                .retryable()
-                .hint("nothing was changed; look at the disk below the data directory")
-        }
-        error => Problem::internal(sentence(error)),
+        _ if error.is_retryable() => unavailable(sentence(error)),
+        _ => internal(error),
     }
 }
 
-fn of_image(error: &ImageError) -> Problem {
+fn of_image(error: &ImageError) -> (StatusCode, String) {
     match error {
-        error if error.is_disk_full() => disk_full(),
-        ImageError::Missing { .. } => not_found("image"),
+        ImageError::Missing { .. } => (StatusCode::NOT_FOUND, missing("image")),
         ImageError::Helper { .. } | ImageError::Mkfs { .. } | ImageError::Damaged { .. } => {
-            Problem::internal(sentence(error)).hint("`dormouse doctor` checks the tools it needs")
+            internal(error)
         }
         error => {
             let text = format!("invalid_argument: {}", sentence(error));
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_image", text).hint(
-                "give a whole root file system tarball, OCI layout or `docker save` file, and a \
-                 name like `demo:1`",
-            )
+            (StatusCode::UNPROCESSABLE_ENTITY, text)
         }
     }
 }
 
-fn disk_full() -> Problem {
-    Problem::new(
-        StatusCode::INSUFFICIENT_STORAGE,
-        "disk_full",
-        "resource_exhausted: no space left on the data file system",
-    )
-    .retryable()
-    .hint("destroy a machine or remove an image; destroying always works")
+fn missing(what: &str) -> String {
+    match what {
+        "app" => "Could not find App".to_owned(),
+        "lease" => "lease not found".to_owned(),
+        what => format!("not_found: {what} not found"),
+    }
 }
 
-fn precondition(code: &str, text: impl std::fmt::Display) -> Problem {
-    Problem::new(StatusCode::PRECONDITION_FAILED, code, format!("failed_precondition: {text}"))
+fn precondition(text: impl std::fmt::Display) -> (StatusCode, String) {
+    (StatusCode::PRECONDITION_FAILED, format!("failed_precondition: {text}"))
 }
 
-fn aborted(code: &str, text: impl std::fmt::Display) -> Problem {
-    Problem::new(StatusCode::CONFLICT, code, format!("aborted: {text}"))
+fn aborted(text: impl std::fmt::Display) -> (StatusCode, String) {
+    (StatusCode::CONFLICT, format!("aborted: {text}"))
+}
+
+fn unavailable(text: impl std::fmt::Display) -> (StatusCode, String) {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("unavailable: {text}"))
+}
+
+fn internal(error: &dyn Error) -> (StatusCode, String) {
+    (StatusCode::INTERNAL_SERVER_ERROR, sentence(error))
+}
+
+fn exhausted(text: impl std::fmt::Display) -> String {
+    format!("resource_exhausted: {text}")
 }
 
 /// An error with its causes, as one sentence.

@@ -24,33 +24,33 @@ use tower::ServiceExt as _;
 pub(super) enum Door {
     /// By the connection itself.
     Known(Identity),
-    /// By the token of each request.
-    Token,
+    /// By the token of each request, which control knows.
+    Token(Control),
 }
 
 /// The service of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
     router: Router,
-    control: Control,
     door: Door,
     hold: ConnectionHold,
 }
 
 impl Service {
-    pub(super) fn new(router: Router, control: Control, door: Door, hold: ConnectionHold) -> Self {
-        Self { router, control, door, hold }
+    pub(super) fn new(router: Router, door: Door, hold: ConnectionHold) -> Self {
+        Self { router, door, hold }
     }
 
     /// The caller, `None` without a valid token.
     fn identity<B>(&self, request: &Request<B>) -> Result<Option<Identity>, Problem> {
-        if let Door::Known(identity) = &self.door {
-            return Ok(Some(identity.clone()));
-        }
+        let control = match &self.door {
+            Door::Known(identity) => return Ok(Some(identity.clone())),
+            Door::Token(control) => control,
+        };
         let header = request.headers().get(header::AUTHORIZATION);
         let Some(text) = header.and_then(|value| value.to_str().ok()) else { return Ok(None) };
         for secret in bearer_tokens(text) {
-            let token = self.control.authenticate(secret);
+            let token = control.authenticate(secret);
             if let Some(token) = token.map_err(|e| Problem::from_control(&e, None))? {
                 return Ok(Some(Identity::Token(Box::new(token))));
             }

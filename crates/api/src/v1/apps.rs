@@ -1,6 +1,7 @@
 //! Apps.
 
-use super::extract::{Caller, JsonBody, OperateApp, ReadApp};
+use super::body::JsonBody;
+use super::extract::{Caller, OperateApp, ReadApp};
 use super::query::Params;
 use super::{Answer, reply, view};
 use crate::auth::{Need, Target};

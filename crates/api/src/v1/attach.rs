@@ -4,7 +4,8 @@
 //! and is killed; when the command ends, its last frame says how and the connection closes.
 
 use super::Answer;
-use super::extract::{Operate, read_json};
+use super::body::read_json;
+use super::extract::Operate;
 use super::inside::command;
 use crate::contract::frame::{self, Frame, HEADER_BYTES};
 use crate::contract::{AttachRequest, ErrorBody};

@@ -1,29 +1,13 @@
-//! What a handler gets: the caller, the thing in the path with the right to it, the body.
+//! What a handler gets: the caller, the thing in the path with the right to it. Bodies: `body`.
 
 use crate::auth::{Identity, Need, Target};
 use crate::contract::lease::NONCE_HEADER;
 use crate::problem::Problem;
-use crate::spec::typed;
-use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use control::{Control, ControlError};
-use futures_util::StreamExt as _;
 use model::{AppName, Cause, MachineId, State};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-use std::time::Duration;
 use store::MachineRecord;
-
-/// Largest body that is read. Source: the bound on a machine's configuration in the design.
-pub(super) const BODY_MAX_BYTES: usize = 1024 * 1024;
-
-/// Bytes of a larger body that are thrown away so that the caller sees the answer, not a reset.
-const DRAIN_MAX_BYTES: usize = 32 * 1024 * 1024;
-
-/// Longest time a caller takes to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The caller.
 #[derive(Clone, Debug)]
@@ -190,82 +174,4 @@ async fn path_of(parts: &mut Parts, control: &Control) -> Result<(String, String
         .map_err(|error| Problem::invalid("invalid_path", error.body_text()))?;
     let pick = |name| params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value);
     Ok((pick("app").to_owned(), pick("id").to_owned()))
-}
-
-/// The body as a JSON object; an empty body is `{}`, whatever its content type.
-#[derive(Debug)]
-pub(super) struct JsonBody(pub(super) Value);
-
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        read_json(request).await.map(Self)
-    }
-}
-
-impl JsonBody {
-    /// The body as `T`.
-    pub(super) fn to<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        typed(&self.0, "")
-    }
-}
-
-/// Reads the body of `request` as a JSON object.
-pub(super) async fn read_json(request: Request) -> Result<Value, Problem> {
-    let bytes = read_body(request).await?;
-    if bytes.trim_ascii().is_empty() {
-        return Ok(Value::Object(serde_json::Map::new()));
-    }
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        Problem::invalid("bad_json", format!("the body is not JSON: {error}"))
-            .hint("send one JSON object; text must be UTF-8")
-    })?;
-    let kind = match &value {
-        Value::Null => return Ok(Value::Object(serde_json::Map::new())),
-        Value::Object(_) => return Ok(value),
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-    };
-    let text = format!("json: cannot unmarshal {kind} into an object");
-    Err(Problem::new(StatusCode::BAD_REQUEST, "wrong_type", text).hint("send one JSON object"))
-}
-
-async fn read_body(request: Request) -> Result<Vec<u8>, Problem> {
-    let declared: Option<usize> = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = request.into_body();
-    let reading = async {
-        if declared.is_some_and(|bytes| bytes > DRAIN_MAX_BYTES) {
-            return Err(Problem::too_large(BODY_MAX_BYTES));
-        }
-        collect(body).await
-    };
-    tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or_else(|_elapsed| {
-        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body came too slowly")
-            .retryable())
-    })
-}
-
-async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
-    let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
-    let mut seen_bytes = 0_usize;
-    while let Some(part) = stream.next().await {
-        let part = part.map_err(|error| {
-            Problem::invalid("bad_body", format!("the body could not be read: {error}")).retryable()
-        })?;
-        seen_bytes += part.len();
-        if seen_bytes > DRAIN_MAX_BYTES {
-            break;
-        }
-        if seen_bytes <= BODY_MAX_BYTES {
-            bytes.extend_from_slice(&part);
-        }
-    }
-    if seen_bytes > BODY_MAX_BYTES { Err(Problem::too_large(BODY_MAX_BYTES)) } else { Ok(bytes) }
 }

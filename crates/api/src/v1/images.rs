@@ -1,6 +1,7 @@
 //! Images of this host (our addition): files are imported, machines are made from them.
 
-use super::extract::{Caller, JsonBody};
+use super::body::JsonBody;
+use super::extract::Caller;
 use super::{Answer, reply, view};
 use crate::auth::{Need, Target};
 use crate::contract::ImportImage;

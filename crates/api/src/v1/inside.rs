@@ -1,6 +1,7 @@
 //! Looking into a running machine: exec to its end, processes, listening ports, use.
 
-use super::extract::{JsonBody, Operate, Read};
+use super::body::JsonBody;
+use super::extract::{Operate, Read};
 use super::query::{Params, wrong};
 use super::{Answer, reply};
 use crate::contract::exec::{Line, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S};

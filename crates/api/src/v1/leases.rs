@@ -1,6 +1,7 @@
 //! Leases.
 
-use super::extract::{JsonBody, Operate, Read};
+use super::body::JsonBody;
+use super::extract::{Operate, Read};
 use super::query::Params;
 use super::{Answer, reply, view};
 use crate::contract::lease::{TTL_DEFAULT_S, TTL_MAX_S};

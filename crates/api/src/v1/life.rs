@@ -1,6 +1,7 @@
 //! Start, stop, suspend, restart, signal; cordon.
 
-use super::extract::{JsonBody, Operate, OperateSelf};
+use super::body::JsonBody;
+use super::extract::{Operate, OperateSelf};
 use super::query::{Params, wrong};
 use super::{Answer, reply};
 use crate::contract::signal::Signal;

@@ -1,6 +1,7 @@
 //! Machines: list, create, show, update, destroy, and what is remembered of them.
 
-use super::extract::{Caller, JsonBody, OnMachine, Operate, OperateApp, Read, ReadApp};
+use super::body::JsonBody;
+use super::extract::{Caller, OnMachine, Operate, OperateApp, Read, ReadApp};
 use super::query::{Params, wrong};
 use super::{Answer, reply, view};
 use crate::auth::{Identity, Need, Target};

@@ -1,6 +1,7 @@
 //! Labels of a machine. Changing them makes no version and restarts nothing.
 
-use super::extract::{JsonBody, Operate, Read};
+use super::body::JsonBody;
+use super::extract::{Operate, Read};
 use super::{Answer, reply};
 use crate::contract::{MetadataChange, MetadataValue};
 use crate::problem::Problem;

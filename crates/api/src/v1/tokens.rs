@@ -1,6 +1,7 @@
 //! Access tokens.
 
-use super::extract::{Caller, JsonBody};
+use super::body::JsonBody;
+use super::extract::Caller;
 use super::{Answer, reply, view};
 use crate::auth::Identity;
 use crate::contract::app::DEFAULT_ORG;

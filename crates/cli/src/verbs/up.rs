@@ -57,7 +57,6 @@ impl UpArgs {
 }
 
 pub(super) fn up(global: &Global, args: &UpArgs) -> anyhow::Result<ExitCode> {
-    daemon::logging::begin();
     daemon::supervisor::up(&args.options(global))?;
     Ok(ExitCode::SUCCESS)
 }

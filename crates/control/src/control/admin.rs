@@ -56,7 +56,7 @@ impl Control {
     /// Removes an image that no machine uses.
     ///
     /// # Errors
-    /// [`ControlError::Invalid`] when a machine uses it, [`ControlError::NotFound`].
+    /// [`ControlError::Precondition`] when a machine uses it, [`ControlError::NotFound`].
     pub async fn remove_image(&self, digest: &Digest) -> Answer<()> {
         let target = digest.clone();
         let removed =
@@ -64,10 +64,10 @@ impl Control {
         match removed {
             Ok(()) => {}
             Err(StoreError::Referenced { referrers, .. }) => {
-                return Err(ControlError::Invalid {
+                return Err(ControlError::Precondition {
                     code: "image_in_use",
                     message: format!("{referrers} machines use image {digest}"),
-                    hint: "destroy them first".to_owned(),
+                    hint: "destroy them first",
                 });
             }
             Err(StoreError::NotFound { .. }) => {
@@ -205,7 +205,6 @@ fn split_tag(reference: &str) -> (&str, &str) {
 fn hash_of(secret: &str) -> String {
     hex_of(&Sha256::digest(secret.as_bytes()))
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -64,11 +64,7 @@ impl Control {
     fn refuse_when_nearly_full(&self) -> Answer<()> {
         let free = disk::free_ratio(&self.inner.config.data_dir)?;
         if free < CREATE_FREE_RATIO_MIN {
-            return Err(ControlError::Invalid {
-                code: "disk_pressure",
-                message: format!("the data file system has {:.1} % free", free * 100.0),
-                hint: "free some space: destroy machines or remove images".to_owned(),
-            });
+            return Err(ControlError::DiskPressure { free_percent: free * 100.0 });
         }
         Ok(())
     }
@@ -178,7 +174,12 @@ impl Control {
                 }
                 for news in news {
                     let id = new_event_id(now);
-                    tx.append_event(&EventRecord { id, machine: stored.id.clone(), at: now, news })?;
+                    tx.append_event(&EventRecord {
+                        id,
+                        machine: stored.id.clone(),
+                        at: now,
+                        news,
+                    })?;
                 }
                 plans::begin(tx, &stored.id, PlanKind::Create, now)
             })
@@ -204,10 +205,10 @@ impl Control {
         }
         let image = self.image_of(&wish.spec.image, record.spec.engine)?;
         if image.image.digest != record.image.digest {
-            return Err(ControlError::Invalid {
+            return Err(ControlError::Precondition {
                 code: "image_change",
-                message: "an update to another image is not possible yet".to_owned(),
-                hint: "create a machine from the new image".to_owned(),
+                message: "a machine keeps its image".to_owned(),
+                hint: "create a new machine from the other image",
             });
         }
         let now = model::clock::now();

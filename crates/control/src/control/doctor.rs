@@ -45,7 +45,10 @@ fn free_space(data_dir: &Path) -> Finding {
         Ok(free) if free < super::create::CREATE_FREE_RATIO_MIN => finding(
             "space",
             FindingLevel::Degraded,
-            &format!("{:.0} % of the data file system are free: no machine can be created", free * 100.0),
+            &format!(
+                "{:.0} % of the data file system are free: no machine can be created",
+                free * 100.0
+            ),
             Some("destroy machines or remove images".to_owned()),
         ),
         Ok(free) => finding(

@@ -9,7 +9,7 @@ use crate::facade::{
 use crate::machine::Command;
 use crate::{logs, orders};
 use guest_proto::message::{self, ExecOrders, ListenSocket, Process, Question};
-use model::{Cause, MachineId};
+use model::{Cause, MachineId, State};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -39,7 +39,9 @@ impl Control {
             drop(fed.is_ok().then_some(input));
             std::future::pending::<Answer<ExecOutcome>>().await
         };
-        let collected = async { tokio::select! { never = feed => never, done = collect(output) => done } };
+        let collected = async {
+            tokio::select! { never = feed => never, done = collect(output) => done }
+        };
         tokio::time::timeout(timeout, collected).await.unwrap_or_else(|_elapsed| {
             let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             Err(ControlError::ExecTimeout { timeout_ms })
@@ -102,8 +104,12 @@ impl Control {
     /// Lines of the machine's log, oldest first; the receiver ends unless `follow`.
     ///
     /// # Errors
-    /// [`ControlError::Host`] when the log cannot be read.
+    /// [`ControlError::NotFound`] for an unknown or destroyed machine, [`ControlError::Host`] when
+    /// the log cannot be read.
     pub fn logs(&self, id: &MachineId, query: LogQuery) -> Answer<mpsc::Receiver<LogLine>> {
+        if matches!(self.machine(None, id)?.machine.state, State::Destroyed { .. }) {
+            return Err(ControlError::NotFound { what: "machine" });
+        }
         let path = orders::log_path(&self.inner.disks.machine_dir(id));
         logs::read(path, query)
     }

@@ -29,9 +29,10 @@ impl Control {
             .inner
             .store
             .write("lease.take", move |tx| {
-                let record = tx
-                    .machine(&machine)?
-                    .ok_or_else(|| StoreError::NotFound { kind: "machine", key: machine.to_string() })?;
+                let record = tx.machine(&machine)?.ok_or_else(|| StoreError::NotFound {
+                    kind: "machine",
+                    key: machine.to_string(),
+                })?;
                 let lease = match live_lease(&record) {
                     Some(held) if nonce.as_ref() != Some(&held.nonce) => {
                         return Ok(Err(held.clone()));

@@ -56,9 +56,10 @@ impl Control {
     /// What the store said.
     pub fn events(&self, id: &MachineId, limit: usize) -> Answer<Vec<EventRecord>> {
         let limit = u32::try_from(limit).unwrap_or(store::EVENT_PAGE_MAX);
-        Ok(self.inner.store.read(|reader| {
-            reader.events(id, limit.min(store::EVENT_PAGE_MAX), None)
-        })?)
+        Ok(self
+            .inner
+            .store
+            .read(|reader| reader.events(id, limit.min(store::EVENT_PAGE_MAX), None))?)
     }
 
     /// Versions of a machine, newest first.

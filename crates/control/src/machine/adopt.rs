@@ -17,16 +17,25 @@ impl Task {
                 self.rebooted();
             }
         }
-        for effect in model::resume(&self.record.machine) {
-            self.carry_out(effect).await;
+        // News of what happened meanwhile decide what follows; without any, it is as it was.
+        if self.pending.is_empty() {
+            for effect in model::resume(&self.record.machine) {
+                self.carry_out(effect).await;
+            }
         }
+        self.handle_pending().await;
     }
 
     async fn adopt_run(&mut self, run: &Run) {
         self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
         self.adopt_slot(run);
-        // A run that has not begun is launched again below, under the same name.
-        if !self.find(run).await && !has_not_begun(self.state()) {
+        if self.find(run).await {
+            return;
+        }
+        if has_not_begun(self.state()) {
+            // It is launched again, under the same name, once what the first launch left is gone.
+            self.reap_leftovers().await;
+        } else {
             self.shim_lost(run).await;
         }
     }
@@ -42,11 +51,11 @@ impl Task {
     }
 
     fn rebooted(&mut self) {
+        self.is_returning = true;
         match self.seed(false) {
-            Ok(seed) => self.pending.push_back(Event::HostRebooted {
-                seed,
-                policy: self.record.spec.restart,
-            }),
+            Ok(seed) => self
+                .pending
+                .push_back(Event::HostRebooted { seed, policy: self.record.spec.restart }),
             Err(error) => tracing::error!(machine = %self.id, %error, "a reboot stays unheard"),
         }
     }
@@ -58,10 +67,9 @@ impl Task {
         }
         let inner = Arc::clone(&self.inner);
         let cgroup = orders::cgroup(inner.instance(), &self.id);
-        let reaped = tokio::task::spawn_blocking(move || {
-            leftovers::reap(&inner.config.shim_path, &cgroup)
-        })
-        .await;
+        let reaped =
+            tokio::task::spawn_blocking(move || leftovers::reap(&inner.config.shim_path, &cgroup))
+                .await;
         if let Ok(Err(error)) = reaped {
             tracing::error!(machine = %self.id, %error, "leftovers of a lost run");
         }

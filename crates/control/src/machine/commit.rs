@@ -21,7 +21,7 @@ impl Task {
     pub(super) async fn apply(&mut self, event: Event) -> Result<(), ControlError> {
         let now = model::clock::now();
         let next = step(&self.record.machine, &event, now).map_err(ControlError::Refused)?;
-        self.take_on(next, now, None).await
+        Box::pin(self.take_on(next, now, None)).await
     }
 
     /// As [`Task::apply`], with a new version of the record in the same transaction.
@@ -32,7 +32,7 @@ impl Task {
     ) -> Result<(), ControlError> {
         let now = model::clock::now();
         let next = step(&self.record.machine, &event, now).map_err(ControlError::Refused)?;
-        self.take_on(next, now, Some(record)).await
+        Box::pin(self.take_on(next, now, Some(record))).await
     }
 
     async fn take_on(

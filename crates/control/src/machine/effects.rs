@@ -5,9 +5,14 @@ use crate::error::ControlError;
 use crate::{orders, plans};
 use model::event::StopOrder;
 use model::{Depth, Effect, Event, Run, RunId};
+use rustix::process::{Pid, Signal, kill_process};
 use shim_proto::ToShim;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time from the end of a run to the end of its shim: twice the time for its last words.
+const SHIM_END_MAX: Duration = Duration::from_secs(5);
 
 impl Task {
     pub(super) async fn carry_out(&mut self, effect: Effect) {
@@ -29,8 +34,10 @@ impl Task {
             }
             Effect::Release(run) => self.release(&run).await,
             Effect::WakeOwed { cause } => self.wake_owed(cause),
-            Effect::Arm { kind, at } => drop(self.timers.insert(kind, at)),
-            Effect::Disarm(kind) => drop(self.timers.remove(&kind)),
+            Effect::Arm { kind, .. } => {
+                self.timers.arm(&self.record.machine, kind, model::clock::now());
+            }
+            Effect::Disarm(kind) => self.timers.disarm(kind),
         }
     }
 
@@ -71,6 +78,13 @@ impl Task {
         matches!(self.state(), model::State::Starting { .. })
     }
 
+    /// A slot that was taken for a start which was then refused.
+    pub(super) fn give_unused_slot_back(&mut self) {
+        if self.state().run().is_none() {
+            self.give_slot_back();
+        }
+    }
+
     /// Returns the slot beside the answer to whoever stopped the machine.
     pub(super) fn give_slot_back(&mut self) {
         let Some(slot) = self.slot.take() else { return };
@@ -84,16 +98,27 @@ impl Task {
     }
 }
 
-/// Waits for a shim that is about to end, so that it leaves no zombie.
+/// Waits for a shim that is about to end, so that it leaves no zombie; one that hangs is killed.
 async fn reap(mut child: std::process::Child) {
     let pid = child.id();
-    let reaped = tokio::task::spawn_blocking(move || child.wait()).await;
-    if let Ok(Err(error)) = reaped {
+    let mut waiting = tokio::task::spawn_blocking(move || child.wait());
+    let mut ended = tokio::time::timeout(SHIM_END_MAX, &mut waiting).await;
+    if ended.is_err() {
+        tracing::error!(pid, "a shim hangs after its run: it is killed");
+        // Not waited for yet, so the number is still this shim's.
+        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+            && let Err(error) = kill_process(pid, Signal::KILL)
+        {
+            tracing::warn!(?pid, %error, "a shim cannot be killed");
+        }
+        ended = Ok(waiting.await);
+    }
+    if let Ok(Ok(Err(error))) = ended {
         tracing::warn!(pid, %error, "a shim could not be waited for");
     }
 }
 
-fn remove_if_there(path: &Path) {
+pub(super) fn remove_if_there(path: &Path) {
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {

@@ -17,8 +17,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 impl Task {
-    /// First half, for every launch among the effects of a step that is about to be committed.
+    /// First half, for a launch among the effects of a step that is about to be committed. Not when
+    /// a run before it has yet to be released: that one's shim still has its place here.
     pub(super) fn begin_launches(&mut self, effects: &[Effect]) {
+        if effects.iter().any(|effect| matches!(effect, Effect::Release(_))) {
+            return;
+        }
         if let Some(run) = effects.iter().find_map(launched) {
             let run = run.clone();
             self.launching = Some(run.id.clone());
@@ -30,13 +34,13 @@ impl Task {
         }
     }
 
-    /// The intent was not stored: the shim ends with its socket, nothing has run.
+    /// The intent was not stored: the shim ends with its socket, nothing has run. The slot stays: it
+    /// is named in the event, which may be tried again.
     pub(super) fn abandon_launch(&mut self) {
         if self.launching.take().is_some() {
             self.link = None;
             self.launch_error = None;
             self.reservation = None;
-            self.give_slot_back();
             if let Some(child) = self.child.take() {
                 tokio::task::spawn_blocking(move || {
                     let mut child = child;
@@ -53,7 +57,8 @@ impl Task {
         let result = match self.launch_error.take() {
             Some(error) => Err(error),
             None if has_begun => self.send(&ToShim::Go),
-            None if self.link.is_some() => Ok(()),
+            // Found alive after a restart of control: it may not have been told yet.
+            None if self.link.is_some() => self.send(&ToShim::Go),
             None => self.begin_launch(run).and_then(|()| self.send(&ToShim::Go)),
         };
         if let Err(error) = result {
@@ -80,6 +85,10 @@ impl Task {
 
     fn begin_launch(&mut self, run: &Run) -> Result<(), ControlError> {
         self.last_failure = None;
+        if self.reservation.is_none() {
+            // A start by policy or recovery: room was promised when the machine was first started.
+            self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
+        }
         let spec = self.run_spec(run)?;
         let shim = self.inner.shims.take().map_err(|error| ControlError::Shim {
             message: format!("the shim cannot be spawned: {error}"),

@@ -1,8 +1,9 @@
 //! What the shim says, as events.
 
+use super::effects::remove_if_there;
 use super::streams::ToStream;
 use super::task::{Task, answer_to};
-use crate::error::ControlError;
+use crate::error::{ControlError, is_permanent};
 use crate::orders;
 use crate::shim::{Link, LinkEvent};
 use guest_proto::{FromGuest, ToGuest};
@@ -10,10 +11,6 @@ use model::{Depth, Event, Exit, Run, RunId, State, UnixMs};
 use shim_proto::exit_file::{self, ExitRecord};
 use shim_proto::{FromShim, RunStatus, ToShim};
 use std::sync::PoisonError;
-
-/// Words for failed starts that trying again cannot help.
-const PERMANENT: [&str; 6] =
-    ["empty_argv", "not_found", "not_executable", "unknown_user", "working_dir", "files"];
 
 impl Task {
     pub(super) async fn hear(&mut self, event: LinkEvent) {
@@ -38,7 +35,7 @@ impl Task {
             }
             FromShim::StartFailed { code, message } => {
                 if let Some(run) = self.state().run().cloned() {
-                    let is_transient = !PERMANENT.contains(&code.as_str());
+                    let is_transient = !is_permanent(&code);
                     self.run_failed(&run, code, message, is_transient);
                 }
             }
@@ -78,6 +75,10 @@ impl Task {
     }
 
     fn refused(&mut self, order: &str, code: &str, message: String) {
+        if order == "go" {
+            // Said again after a restart of control; the shim had heard it.
+            return;
+        }
         tracing::warn!(machine = %self.id, order, code, message, "the shim refused an order");
         if let (State::Suspending { run, .. }, "freeze") = (self.state(), order) {
             let run = run.id.clone();
@@ -158,18 +159,21 @@ impl Task {
         }
         self.run_cpu_us = record.cpu_us;
         if let Some((code, message)) = record.start_failed {
-            let is_transient = !PERMANENT.contains(&code.as_str());
+            let is_transient = !is_permanent(&code);
             return self.run_failed(&run, code, message, is_transient);
         }
-        self.run_exited(&run, Exit {
-            code: record.code,
-            signal: record.signal,
-            oom_killed: record.oom_killed,
-            requested_stop: record.requested_stop,
-            shim_lost: false,
-            started_at: record.started_at.map(UnixMs),
-            exited_at: UnixMs(record.exited_at),
-        });
+        self.run_exited(
+            &run,
+            Exit {
+                code: record.code,
+                signal: record.signal,
+                oom_killed: record.oom_killed,
+                requested_stop: record.requested_stop,
+                shim_lost: false,
+                started_at: record.started_at.map(UnixMs),
+                exited_at: UnixMs(record.exited_at),
+            },
+        );
     }
 
     pub(super) fn run_exited(&mut self, run: &Run, exit: Exit) {
@@ -200,7 +204,7 @@ impl Task {
             return;
         }
         if has_not_begun(self.state()) {
-            self.never_launched(&run);
+            self.never_launched(&run).await;
         } else {
             self.shim_lost(&run).await;
         }
@@ -224,6 +228,10 @@ impl Task {
     fn take_exit_file(&mut self, run: &Run) -> bool {
         let path = orders::exit_path(&self.inner.disks.machine_dir(&self.id), &run.id);
         match exit_file::read(&path) {
+            Ok(Some(record)) if self.was_never_begun(&record) => {
+                remove_if_there(&path);
+                false
+            }
             Ok(Some(record)) => {
                 self.exited(record);
                 true
@@ -236,8 +244,16 @@ impl Task {
         }
     }
 
+    /// Whether the shim gave the run up because control had died before it said `Go`: then nothing
+    /// has happened yet.
+    fn was_never_begun(&self, record: &ExitRecord) -> bool {
+        let code = record.start_failed.as_ref().map(|(code, _)| code.as_str());
+        has_not_begun(self.state()) && code == Some("abandoned")
+    }
+
     /// The shim ended before it ran anything.
-    fn never_launched(&mut self, run: &Run) {
+    async fn never_launched(&mut self, run: &Run) {
+        self.reap_leftovers().await;
         let message = "the machine's shim ended before the program ran".to_owned();
         self.run_failed(run, "shim_lost".to_owned(), message, true);
     }
@@ -246,15 +262,18 @@ impl Task {
         tracing::error!(machine = %self.id, run = %run.id, "its shim is lost");
         self.reap_leftovers().await;
         let now = model::clock::now();
-        self.run_exited(run, Exit {
-            code: None,
-            signal: None,
-            oom_killed: false,
-            requested_stop: matches!(self.state(), State::Stopping { .. }),
-            shim_lost: true,
-            started_at: run.started_at,
-            exited_at: now,
-        });
+        self.run_exited(
+            run,
+            Exit {
+                code: None,
+                signal: None,
+                oom_killed: false,
+                requested_stop: matches!(self.state(), State::Stopping { .. }),
+                shim_lost: true,
+                started_at: run.started_at,
+                exited_at: now,
+            },
+        );
     }
 
     /// Compares what a shim says of itself with what we believe, after a (re)connect.

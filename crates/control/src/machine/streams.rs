@@ -93,7 +93,10 @@ impl Streams {
         Some(server)
     }
 
-    fn insert(&mut self, stream: StreamId) -> (mpsc::UnboundedReceiver<FromStream>, Arc<Semaphore>) {
+    fn insert(
+        &mut self,
+        stream: StreamId,
+    ) -> (mpsc::UnboundedReceiver<FromStream>, Arc<Semaphore>) {
         let (sender, incoming) = mpsc::unbounded_channel();
         let credit = Arc::new(Semaphore::new(STREAM_WINDOW_BYTES as usize));
         self.open.insert(stream, Open { incoming: sender, credit: Arc::clone(&credit) });
@@ -125,7 +128,12 @@ impl Streams {
     }
 
     /// The stream is gone.
-    pub(crate) fn failed(&mut self, stream: StreamId, reason: Option<StartFailure>, message: String) {
+    pub(crate) fn failed(
+        &mut self,
+        stream: StreamId,
+        reason: Option<StartFailure>,
+        message: String,
+    ) {
         self.pass(stream, FromStream::Failed(reason, message));
         self.open.remove(&stream);
     }

@@ -1,6 +1,7 @@
 //! The loop of a machine's task.
 
 use super::streams::{Streams, ToStream};
+use super::timers::Timers;
 use super::{Command, PlanEnd, Reply, VersionChange};
 use crate::capacity::Reservation;
 use crate::error::ControlError;
@@ -15,15 +16,15 @@ use model::admit::{Asked, LeaseHeld};
 use model::event::StopOrder;
 use model::spec::EngineKind;
 use model::{
-    Admission, Cause, Event, GateFacts, MachineId, Refused, RunSeed, State, TimerKind, UnixMs, Want, admit,
-    admit_call,
+    Admission, Cause, DurationMs, Event, GateFacts, MachineId, Refused, RunSeed, State, TimerKind,
+    UnixMs, Want, admit, admit_call,
 };
 use shim_proto::ToShim;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use store::MachineRecord;
-use tokio::sync::mpsc;
+use store::{MachineRecord, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 /// A task stays this long after its last work: a machine that is started and stopped in turn does
@@ -32,6 +33,13 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Wait before an event is offered to the store again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Wait before a start that found no slot is tried again.
+const SLOT_RETRY: DurationMs = DurationMs(1_000);
+
+/// Wait before a machine that comes back after a reboot of the host asks again whether it is its
+/// turn.
+const RETURN_RETRY: DurationMs = DurationMs(50);
 
 /// The task of one machine.
 pub(super) struct Task {
@@ -43,7 +51,7 @@ pub(super) struct Task {
     pub(super) slot: Option<net::Slot>,
     pub(super) reservation: Option<Reservation>,
     pub(super) streams: Streams,
-    pub(super) timers: BTreeMap<TimerKind, UnixMs>,
+    pub(super) timers: Timers,
     pub(super) pending: VecDeque<Event>,
     pub(super) waiting_up: Vec<Waiting>,
     pub(super) asks: HashMap<u64, Reply<Answer>>,
@@ -55,6 +63,9 @@ pub(super) struct Task {
     pub(super) launch_error: Option<ControlError>,
     pub(super) run_cpu_us: u64,
     retry_at: Option<Instant>,
+    /// It was up when the host went down and waits for its turn to come back.
+    pub(super) is_returning: bool,
+    pub(super) return_permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Somebody who waits for the machine to be up.
@@ -84,7 +95,7 @@ pub(super) async fn run(inner: Arc<Inner>, id: MachineId, mut inbox: mpsc::Recei
             task.handle_pending().await;
         }
         let is_idle = task.is_idle();
-        let deadline = task.next_deadline();
+        let deadline = task.timers.next();
         let retry_at = task.retry_at;
         tokio::select! {
             command = inbox.recv() => match command {
@@ -93,12 +104,13 @@ pub(super) async fn run(inner: Arc<Inner>, id: MachineId, mut inbox: mpsc::Recei
             },
             event = next_of(&mut task.link) => task.hear(event).await,
             Some(order) = from_pumps.recv() => task.send_stream(order),
-            () = tokio::time::sleep(deadline.unwrap_or(Duration::MAX)), if deadline.is_some() => {
+            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 task.fire_timers();
             }
             () = tokio::time::sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
             () = tokio::time::sleep(LINGER), if is_idle => {
                 if retire(&task.inner, &task.id, &mut inbox) {
+                    task.give_unused_slot_back();
                     return;
                 }
             }
@@ -124,8 +136,12 @@ async fn next_of(link: &mut Option<Link>) -> LinkEvent {
 }
 
 impl Task {
-    fn new(inner: Arc<Inner>, record: MachineRecord, outgoing: mpsc::UnboundedSender<ToStream>) -> Self {
-        let timers = model::timers(&record.machine).into_iter().collect();
+    fn new(
+        inner: Arc<Inner>,
+        record: MachineRecord,
+        outgoing: mpsc::UnboundedSender<ToStream>,
+    ) -> Self {
+        let timers = Timers::of(&record.machine, model::clock::now());
         Self {
             inner,
             id: record.id.clone(),
@@ -147,6 +163,8 @@ impl Task {
             launch_error: None,
             run_cpu_us: 0,
             retry_at: None,
+            is_returning: false,
+            return_permit: None,
         }
     }
 
@@ -164,12 +182,13 @@ impl Task {
 
     /// Applies what has piled up, one event after the other. What the store cannot take now, a full
     /// disk mostly, is tried again: the world does not tell its news twice.
-    async fn handle_pending(&mut self) {
+    pub(super) async fn handle_pending(&mut self) {
         while let Some(event) = self.pending.pop_front() {
             match self.apply(event.clone()).await {
                 Ok(()) => {}
                 Err(ControlError::Store(error)) if error.is_transient() => {
                     tracing::error!(machine = %self.id, %error, "an event waits for the store");
+                    self.refuse_waiting(&error);
                     self.pending.push_front(event);
                     self.retry_at = Some(Instant::now() + STORE_RETRY);
                     return;
@@ -180,6 +199,9 @@ impl Task {
             }
         }
         self.retry_at = None;
+        if !matches!(self.state(), State::Starting { .. }) {
+            self.return_permit = None;
+        }
         self.answer_waiting();
     }
 
@@ -292,7 +314,7 @@ impl Task {
             return Ok(());
         }
         match self.apply(Event::Destroy { force }).await {
-            Err(ControlError::Store(store::StoreError::DiskFull)) => {
+            Err(ControlError::Store(StoreError::DiskFull)) => {
                 // The ballast is kept for this: what frees space must always find some.
                 disk::ballast::release(&self.inner.config.data_dir)?;
                 self.apply(Event::Destroy { force }).await
@@ -338,14 +360,7 @@ impl Task {
     fn exec(&mut self, orders: ExecOrders, cause: &Cause) -> Result<ExecStream, ControlError> {
         self.allow(Call::Guest, cause, model::clock::now())?;
         let Some((stream, attached)) = self.streams.open_exec() else {
-            return Err(ControlError::Invalid {
-                code: "too_many_streams",
-                message: format!(
-                    "{} commands run in this machine already",
-                    self.streams.n_exec()
-                ),
-                hint: "wait for one of them to end".to_owned(),
-            });
+            return Err(ControlError::TooManyStreams { n_running: self.streams.n_exec() });
         };
         if let Err(error) = self.send(&ToShim::Guest(ToGuest::Exec { stream, exec: orders })) {
             self.streams.forget(stream);
@@ -360,10 +375,9 @@ impl Task {
             PlanEnd::PrepareFailed { code, message } => Event::PrepareFailed { code, message },
             PlanEnd::Prepared => match self.seed(self.launches_when_prepared()) {
                 Ok(seed) => Event::Prepared { seed },
-                Err(error) => Event::PrepareFailed {
-                    code: "no_slot".to_owned(),
-                    message: error.to_string(),
-                },
+                Err(error) => {
+                    Event::PrepareFailed { code: "no_slot".to_owned(), message: error.to_string() }
+                }
             },
         };
         self.reread();
@@ -441,9 +455,8 @@ impl Task {
 
     /// Chance and facts for a run; takes a slot when a run may begin.
     pub(super) fn seed(&mut self, may_begin: bool) -> Result<RunSeed, ControlError> {
-        let needs_slot = may_begin
-            && self.record.spec.engine == EngineKind::Container
-            && self.slot.is_none();
+        let needs_slot =
+            may_begin && self.record.spec.engine == EngineKind::Container && self.slot.is_none();
         if needs_slot {
             self.slot = Some(self.inner.slots.take()?);
         }
@@ -475,17 +488,12 @@ impl Task {
         })
     }
 
-    fn next_deadline(&self) -> Option<Duration> {
-        let now = model::clock::now();
-        self.timers.values().min().map(|at| at.since(now).to_std())
-    }
-
     fn fire_timers(&mut self) {
-        let now = model::clock::now();
-        let due: Vec<TimerKind> =
-            self.timers.iter().filter(|(_, at)| **at <= now).map(|(kind, _)| *kind).collect();
-        for kind in due {
-            self.timers.remove(&kind);
+        for kind in self.timers.take_due() {
+            if !self.may_return(kind) {
+                self.timers.put_off(kind, RETURN_RETRY);
+                continue;
+            }
             let may_begin = matches!(kind, TimerKind::Backoff | TimerKind::Owed);
             match self.seed(may_begin) {
                 Ok(seed) => {
@@ -494,9 +502,32 @@ impl Task {
                 }
                 Err(error) => {
                     tracing::warn!(machine = %self.id, %error, "no slot for a start; trying again");
-                    self.timers.insert(kind, now.plus(model::DurationMs(1_000)));
+                    self.timers.put_off(kind, SLOT_RETRY);
                 }
             }
+        }
+    }
+
+    /// After a reboot of the host machines come back a few at a time; false while it is not this
+    /// one's turn.
+    fn may_return(&mut self, kind: TimerKind) -> bool {
+        if kind != TimerKind::Backoff || !self.is_returning {
+            return true;
+        }
+        match Arc::clone(&self.inner.returns).try_acquire_owned() {
+            Ok(permit) => {
+                self.return_permit = Some(permit);
+                self.is_returning = false;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Tells those who wait for the machine what the store says: nobody knows how long it will.
+    fn refuse_waiting(&mut self, error: &StoreError) {
+        for waiting in self.waiting_up.drain(..) {
+            answer_to(waiting.reply, Err(ControlError::Store(error.clone())));
         }
     }
 
@@ -527,10 +558,9 @@ impl Task {
                     state: state.to_owned(),
                     timings: self.timings.clone(),
                 }),
-                (Err(()), Some((code, message))) => Err(ControlError::StartFailed {
-                    code: code.clone(),
-                    message: message.clone(),
-                }),
+                (Err(()), Some((code, message))) => {
+                    Err(ControlError::StartFailed { code: code.clone(), message: message.clone() })
+                }
                 (Err(()), None) => Ok(Wanted {
                     previous_state: waiting.previous_state,
                     state: state.to_owned(),

@@ -45,10 +45,7 @@ fn make_disk(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> 
 }
 
 fn reap_leftovers(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
-    leftovers::reap(
-        &inner.config.shim_path,
-        &orders::cgroup(inner.instance(), &record.id),
-    )
+    leftovers::reap(&inner.config.shim_path, &orders::cgroup(inner.instance(), &record.id))
 }
 
 /// Gives the image free; the tombstone keeps the record for a while.

@@ -3,10 +3,11 @@
 //! Spawning costs about a millisecond until the child's `main`; a few shims spawned ahead hide it.
 //! An idle shim ends by itself when this process does: its socket closes.
 
+use model::InstanceTag;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,6 +19,9 @@ const HANDED_ON: [(&str, &str); 2] = [
     ("DORMOUSE_SHIM_FAILPOINT", "DORMOUSE_FAILPOINT"),
     ("DORMOUSE_SHIM_FAILPOINT_LOG", "DORMOUSE_FAILPOINT_LOG"),
 ];
+
+/// Variable that tells whose a shim is, for [`super::orphans`].
+pub(super) const INSTANCE_VARIABLE: &str = "DORMOUSE_INSTANCE";
 
 /// A shim this process spawned.
 #[derive(Debug)]
@@ -32,13 +36,14 @@ pub(crate) struct ShimProcess {
 #[derive(Debug)]
 pub(crate) struct ShimPool {
     program: PathBuf,
+    instance: String,
     idle: Mutex<Vec<ShimProcess>>,
 }
 
 impl ShimPool {
-    /// A pool of shims running `program`; empty until [`ShimPool::refill`].
-    pub(crate) fn new(program: PathBuf) -> Self {
-        Self { program, idle: Mutex::new(Vec::new()) }
+    /// A pool of shims of `instance` running `program`; empty until [`ShimPool::refill`].
+    pub(crate) fn new(program: PathBuf, instance: &InstanceTag) -> Self {
+        Self { program, instance: instance.to_string(), idle: Mutex::new(Vec::new()) }
     }
 
     /// A waiting shim, or a fresh one.
@@ -52,7 +57,7 @@ impl ShimPool {
         {
             return Ok(shim);
         }
-        spawn(&self.program)
+        self.spawn()
     }
 
     /// Spawns until [`POOLED`] shims wait. Blocking; not on the start path.
@@ -61,25 +66,26 @@ impl ShimPool {
             if self.idle.lock().unwrap_or_else(PoisonError::into_inner).len() >= POOLED {
                 return Ok(());
             }
-            let shim = spawn(&self.program)?;
+            let shim = self.spawn()?;
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(shim);
         }
     }
-}
 
-/// Spawns a shim with its control socket as standard input.
-///
-/// Nothing here may need `pre_exec`: that forks the whole daemon, which costs 2.5 ms; without it the
-/// standard library uses `posix_spawn`.
-fn spawn(program: &Path) -> io::Result<ShimProcess> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut command = Command::new(program);
-    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).env_clear();
-    for (ours, theirs) in HANDED_ON {
-        if let Some(value) = std::env::var_os(ours) {
-            command.env(theirs, value);
+    /// Spawns a shim with its control socket as standard input.
+    ///
+    /// Nothing here may need `pre_exec`: that forks the whole daemon, which costs 2.5 ms; without it the
+    /// standard library uses `posix_spawn`.
+    fn spawn(&self) -> io::Result<ShimProcess> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(&self.program);
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+        command.env_clear().env(INSTANCE_VARIABLE, &self.instance);
+        for (ours, theirs) in HANDED_ON {
+            if let Some(value) = std::env::var_os(ours) {
+                command.env(theirs, value);
+            }
         }
+        let child = command.spawn()?;
+        Ok(ShimProcess { socket: ours, child })
     }
-    let child = command.spawn()?;
-    Ok(ShimProcess { socket: ours, child })
 }

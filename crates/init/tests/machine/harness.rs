@@ -133,6 +133,17 @@ impl Machine {
         self.send_raw(&bytes);
     }
 
+    /// As [`Self::send`] to an init that may have ended by now.
+    pub(crate) fn offer(&mut self, message: &ToGuest) {
+        let mut bytes = Vec::new();
+        encode_message(self.epoch, message, &mut bytes).expect("a message within its bound");
+        let socket = self.socket.as_mut().expect("the channel is open");
+        match socket.write_all(&bytes) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => panic!("{error}"),
+            _ => {}
+        }
+    }
+
     pub(crate) fn send_data(&mut self, stream: StreamId, channel: Channel, bytes: &[u8]) {
         let mut frame = Vec::new();
         encode(self.epoch, FrameKind::Data { stream, channel }, bytes, &mut frame)

@@ -52,8 +52,9 @@ fn the_host_is_out_of_sight() {
 
 #[test]
 fn no_descriptor_of_the_host_is_inherited() {
+    // Those of init cannot even be read: it is not dumpable.
     let lines = output("for fd in /proc/1/fd/* /proc/self/fd/*; do busybox readlink $fd; done");
-    assert!(lines.len() > 4, "{lines:?}");
+    assert!(lines.len() >= 3, "{lines:?}");
     for line in lines {
         let kinds = ["/dev/null", "socket:", "pipe:", "anon_inode:"];
         let is_known = kinds.iter().any(|kind| line.starts_with(kind));

@@ -48,6 +48,16 @@ fn a_newer_database_is_refused_untouched() {
 }
 
 #[test]
+fn a_file_that_is_no_database_is_refused_untouched() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join(DATABASE_FILE);
+    std::fs::write(&path, "somebody's diary\n".repeat(300)).expect("a file");
+    let refused = Store::open(dir.path());
+    assert!(matches!(refused, Err(StoreError::NotAStore { found: None, .. })), "{refused:?}");
+    assert!(std::fs::read(&path).expect("the file reads").starts_with(b"somebody's diary"));
+}
+
+#[test]
 fn a_database_of_another_program_is_refused_untouched() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join(DATABASE_FILE);

@@ -73,6 +73,56 @@ fn lease_capacity_and_waits_have_the_recorded_texts() {
     check(taken, 422, "Validation failed: Name has already been taken");
 }
 
+#[track_caller]
+fn check_code(error: &ControlError, status: u16, code: &str, is_retryable: bool) {
+    let problem = Problem::from_control(error, None);
+    let found = (problem.status.as_u16(), problem.body.code.as_str(), problem.body.retryable);
+    assert_eq!(found, (status, code, is_retryable), "{}", problem.body.error);
+}
+
+#[test]
+fn a_start_that_the_host_failed_may_be_tried_again() {
+    let failed = |code: &str| ControlError::StartFailed {
+        code: code.to_owned(),
+        message: "because".to_owned(),
+    };
+    for code in ["disk_in_use", "launch", "deadline", "no_slot", "socket", "namespace", "cgroup"] {
+        check_code(&failed(code), 503, code, true);
+    }
+    check_code(&failed("disk_full"), 507, "disk_full", true);
+    for code in
+        ["not_found", "not_executable", "empty_argv", "unknown_user", "working_dir", "files"]
+    {
+        check_code(&failed(code), 412, code, false);
+    }
+    check(failed("files"), 412, "failed_precondition: machine failed to start: because");
+    check(failed("launch"), 503, "unavailable: machine failed to start: because");
+}
+
+#[test]
+fn bounds_and_preconditions_have_their_statuses() {
+    check_code(&ControlError::DiskPressure { free_percent: 3.0 }, 507, "disk_pressure", true);
+    check_code(&ControlError::TooManyStreams { n_running: 64 }, 429, "too_many_streams", true);
+    for code in ["app_not_empty", "image_in_use", "image_change"] {
+        let error = ControlError::Precondition { code, message: String::new(), hint: "" };
+        check_code(&error, 412, code, false);
+    }
+    let full = ControlError::Store(store::StoreError::DiskFull);
+    check_code(&full, 507, "disk_full", true);
+    check_code(&ControlError::ShuttingDown, 503, "shutting_down", true);
+    check_code(&ControlError::Bug { message: String::new() }, 500, "internal", false);
+}
+
+#[test]
+fn words_of_the_machines_api_are_its_status() {
+    let taken = ControlError::Taken { what: "machine", name: "a".to_owned() };
+    let short = ControlError::Refused(Refused::Capacity(String::new()));
+    for (error, word) in [(taken, "name_taken"), (short, "insufficient_capacity")] {
+        let body = Problem::from_control(&error, None).body;
+        assert_eq!((body.status.as_deref(), body.code.as_str()), (Some(word), word));
+    }
+}
+
 #[test]
 fn bodies_have_the_agreed_keys() {
     let problem = Problem::from_control(&ControlError::NotFound { what: "app" }, None);
