@@ -1,0 +1,23 @@
+//! How do tests get a real one?
+//!
+//! A test starts the real daemon in a temporary directory on port 0, speaks to it as any client
+//! would, and waits for states with a deadline. At the end the instance is taken down and the
+//! host is searched for anything it left: that is part of every test.
+//!
+//! * [`instance`]: a daemon of the test's own.
+//! * [`http`]: the smallest client.
+//! * [`image`]: small images, built from what the host has.
+//! * [`leftovers`]: what an instance left on the host.
+//! * [`report`]: figures that a test hands to the summary of `./dev test`.
+//! * [`wait`]: waiting with a deadline.
+
+pub mod http;
+pub mod image;
+pub mod instance;
+pub mod leftovers;
+pub mod report;
+pub mod wait;
+
+pub use http::Reply;
+pub use instance::{Builder, Instance};
+pub use wait::{eventually, within};

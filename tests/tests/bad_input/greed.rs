@@ -1,0 +1,104 @@
+//! Machines that take all they can: their disk, processes, log, their place in the queue.
+
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use testkit::{Instance, Reply};
+use tests::fixture;
+
+#[test]
+fn a_machine_that_fills_its_disk_can_be_stopped_started_and_emptied() {
+    let instance = fixture::with_busybox();
+    let id = fixture::started(&instance, "exec sleep 600", &json!({"rootfs": {"size_gb": 1}}));
+    let fill = "echo kept > /kept; dd if=/dev/zero of=/full bs=1M count=4000";
+    let outcome = instance.exec(&id, &["/bin/sh", "-c", fill]);
+    let said = outcome["stderr"].as_str().expect("text");
+    assert!(said.contains("No space left on device"), "{outcome}");
+    assert_ne!(instance.exec(&id, &["/bin/sh", "-c", "head -c 100000000 /dev/zero > /more"])["exit_code"], 0);
+
+    instance.stop_machine(&id);
+    instance.start_machine(&id);
+    assert_eq!(instance.sh(&id, "cat /kept; rm /full; echo x > /more; cat /more"), "kept\nx\n");
+    fixture::destroy(&instance, &id);
+}
+
+#[test]
+fn a_program_that_forks_without_end_is_contained_and_can_be_stopped() {
+    let instance = fixture::with_busybox();
+    let other = fixture::started(&instance, "exec sleep 600", &json!({}));
+    let bomb = "bomb() { bomb | bomb & }; bomb; sleep 600";
+    let id = fixture::started(&instance, bomb, &json!({"restart": {"policy": "no"}}));
+    assert_eq!(instance.sh(&other, "echo here"), "here\n");
+    // It may have run out of RAM by itself; then there is nothing to stop.
+    let stopped = instance.post(&format!("{}/stop", Instance::path(&id)), &json!({"signal": "SIGKILL"}));
+    assert!(matches!(stopped.status, 200 | 412), "{}", stopped.text);
+    instance.wait_for(&id, "stopped");
+    assert_eq!(instance.sh(&other, "echo here"), "here\n");
+    fixture::destroy(&instance, &id);
+}
+
+/// Most that the log of a machine takes on the host: three files of 8 MiB, and a line.
+const LOG_MAX_BYTES: u64 = 3 * 8 * 1024 * 1024 + 64 * 1024;
+
+#[test]
+fn a_program_that_floods_its_log_keeps_its_end_and_costs_no_more() {
+    let instance = fixture::with_busybox();
+    let script = "yes 'a line of thirty-two characters' | head -c 100000000; echo; echo over; exec sleep 600";
+    let id = fixture::started(&instance, script, &json!({}));
+    fixture::wait_for_line(&instance, &id, "over");
+    let machine_dir = instance.data_dir().join("machines").join(&id);
+    let log_bytes = size_of_logs(&machine_dir);
+    assert!(log_bytes > 1024 * 1024, "no log in {}", machine_dir.display());
+    assert!(log_bytes <= LOG_MAX_BYTES, "{log_bytes} bytes");
+    assert_eq!(instance.sh(&id, "echo here"), "here\n");
+}
+
+fn size_of_logs(machine_dir: &Path) -> u64 {
+    fs::read_dir(machine_dir)
+        .expect("the machine's directory")
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("log"))
+        .map(|entry| entry.metadata().expect("a log file").len())
+        .sum()
+}
+
+/// Requests sent to one machine at once.
+const N_REQUESTS: usize = 1000;
+
+#[test]
+fn of_a_thousand_commands_at_once_each_is_run_or_refused() {
+    let instance = fixture::with_busybox();
+    let id = fixture::started(&instance, "exec sleep 600", &json!({}));
+    let target = format!("{}/exec", Instance::path(&id));
+    let replies: Vec<Reply> = thread::scope(|scope| {
+        let ask = |number: usize| {
+            let body = json!({"command": ["/bin/sh", "-c", format!("echo {number} | tee -a /ran")], "timeout": 60});
+            instance.post(&target, &body)
+        };
+        let asking: Vec<_> = (0..N_REQUESTS).map(|number| scope.spawn(move || ask(number))).collect();
+        asking.into_iter().map(|one| one.join().expect("an answer")).collect()
+    });
+    let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
+    let mut answered: Vec<String> = Vec::new();
+    for (number, reply) in replies.into_iter().enumerate() {
+        if reply.status == 200 {
+            assert_eq!(reply.body["stdout"], format!("{number}\n"), "{}", reply.text);
+            answered.push(number.to_string());
+            *outcomes.entry("run".to_owned()).or_default() += 1;
+        } else {
+            let status = reply.status;
+            assert!(matches!(status, 400 | 429 | 503), "{}", reply.text);
+            assert_eq!(reply.body["retryable"], true, "{}", reply.text);
+            *outcomes.entry(reply.refusal(status).code).or_default() += 1;
+        }
+    }
+    assert!(outcomes["run"] >= 50, "{outcomes:?}");
+    let ran = instance.sh(&id, "cat /ran");
+    let mut ran: Vec<&str> = ran.lines().collect();
+    ran.sort_unstable();
+    answered.sort_unstable();
+    assert_eq!(ran, answered, "each command that ran was answered, and the other way round");
+    assert_eq!(instance.sh(&id, "echo here"), "here\n");
+}
