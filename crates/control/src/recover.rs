@@ -59,7 +59,7 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
     let slots = SlotPool::open(&namespaces, Arc::clone(&router), pool)?;
     let images = image::ImageStore::open(&config.data_dir, &config.runtime_dir)?;
     let disks = disk::DiskStore::open(&config.data_dir)?;
-    if let Err(error) = disk::ballast::ensure(&config.data_dir) {
+    if let Err(error) = disk::ballast::trim(&config.data_dir) {
         tracing::warn!(%error, "there is no room for the ballast");
     }
     Ok(Inner {

@@ -88,18 +88,25 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
     };
     let result = runtime.block_on(serve(parts, listener, data_dir, runtime_dir));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    store.close().context("cannot close the store")?;
-    result
+    let closed = store.close().context("cannot close the store");
+    // Of two errors the first says more: the second is often its consequence.
+    result.and(closed)
 }
 
 /// Opens the store. A control that has just died may still seem to hold it: a child that it forked
 /// shares the lock until the child runs its own program.
 fn open_store(data_dir: &Path) -> anyhow::Result<Store> {
     let since = Instant::now();
+    let mut has_ballast = true;
     let opened = loop {
         match Store::open(data_dir) {
             Err(StoreError::InUse { .. }) if since.elapsed() < LOCK_WAIT_MAX => {
                 std::thread::sleep(LOCK_WAIT_STEP);
+            }
+            // It has the lock already, so the ballast is its own to give back.
+            Err(StoreError::DiskFull) if has_ballast => {
+                disk::ballast::release(data_dir).context("cannot give the ballast back")?;
+                has_ballast = false;
             }
             opened => break opened,
         }

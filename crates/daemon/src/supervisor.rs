@@ -39,7 +39,7 @@ pub fn up(options: &UpOptions) -> anyhow::Result<()> {
     let mut wait = BACKOFF_FIRST;
     loop {
         let since = Instant::now();
-        let status = run_control(&program, options, &listener, &child)?;
+        let status = run_control(&program, options, &listener, &child, &is_ending)?;
         if is_ending.load(Ordering::SeqCst) || status.success() {
             return Ok(());
         }
@@ -64,6 +64,7 @@ fn run_control(
     options: &UpOptions,
     listener: &TcpListener,
     child: &AtomicU32,
+    is_ending: &AtomicBool,
 ) -> anyhow::Result<ExitStatus> {
     let socket = OwnedFd::from(listener.try_clone().context("cannot share the socket")?);
     let process = Command::new(program)
@@ -73,6 +74,10 @@ fn run_control(
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
     child.store(process.id(), Ordering::SeqCst);
+    if is_ending.load(Ordering::SeqCst) {
+        // The signal came between two control processes, when there was nobody to hand it on to.
+        terminate(process.id());
+    }
     loop {
         let (pid, status) = match wait(WaitOptions::empty()) {
             Ok(Some(ended)) => ended,
@@ -102,14 +107,18 @@ fn pass_signals_on(child: &Arc<AtomicU32>, is_ending: &Arc<AtomicBool>) -> anyho
             loop {
                 tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
                 is_ending.store(true, Ordering::SeqCst);
-                let pid = i32::try_from(child.load(Ordering::SeqCst)).ok().and_then(Pid::from_raw);
-                if let Some(pid) = pid
-                    && let Err(error) = kill_process(pid, Signal::TERM)
-                {
-                    tracing::warn!(%error, "control cannot be told to end");
-                }
+                terminate(child.load(Ordering::SeqCst));
             }
         });
     })?;
     Ok(())
+}
+
+/// Tells control to end; 0 is nobody.
+fn terminate(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        && let Err(error) = kill_process(pid, Signal::TERM)
+    {
+        tracing::warn!(%error, "control cannot be told to end");
+    }
 }

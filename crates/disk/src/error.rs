@@ -87,6 +87,16 @@ pub enum DiskError {
         /// The beginning of what it said.
         stderr: String,
     },
+    /// The file system is damaged, and `e2fsck` could not repair it.
+    #[error("`{}` is damaged and cannot be repaired ({status}): {said}", path.display())]
+    Damaged {
+        /// The disk file.
+        path: PathBuf,
+        /// How `e2fsck` ended.
+        status: std::process::ExitStatus,
+        /// The beginning of what it said.
+        said: String,
+    },
     /// Each free loop device was taken by another process before this one got it.
     #[error("no loop device could be had in {tries} tries")]
     NoLoopDevice {

@@ -16,6 +16,23 @@ pub fn free_ratio(data_dir: &Path) -> Result<f64, DiskError> {
     Ok(ratio(stat.f_bavail, stat.f_blocks))
 }
 
+/// Less room than this is none: the store needs some for its index and log, a machine's disk for
+/// its journal, and a write that goes through may be the last one.
+const FULL_BELOW_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Whether the file system of `data_dir` is as good as full.
+///
+/// # Errors
+/// [`DiskError::Io`] when the file system cannot be asked.
+pub fn is_full(data_dir: &Path) -> Result<bool, DiskError> {
+    Ok(free_bytes(data_dir)? < FULL_BELOW_BYTES)
+}
+
+fn free_bytes(data_dir: &Path) -> Result<u64, DiskError> {
+    let stat = statvfs(data_dir).map_err(DiskError::io("ask for the free space of", data_dir))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// `part` of `whole`, exact to one in a million.
 fn ratio(part: u64, whole: u64) -> f64 {
     const MILLION: u128 = 1_000_000;
@@ -25,15 +42,40 @@ fn ratio(part: u64, whole: u64) -> f64 {
 
 /// A file that only takes up room, to be given back when the file system is full.
 pub mod ballast {
-    use super::BALLAST_BYTES;
+    use super::{BALLAST_BYTES, is_full};
     use crate::durable;
     use crate::error::DiskError;
     use rustix::fs::{FallocateFlags, fallocate};
     use std::fs::File;
+    use std::os::unix::fs::MetadataExt as _;
     use std::path::{Path, PathBuf};
 
     fn path_in(data_dir: &Path) -> PathBuf {
         data_dir.join("ballast")
+    }
+
+    /// Unit of `st_blocks`, whatever the file system's own. Source: stat(3type).
+    const STAT_BLOCK_BYTES: u64 = 512;
+
+    /// Gives the ballast back if the file system is as good as full.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`].
+    pub fn release_if_full(data_dir: &Path) -> Result<(), DiskError> {
+        if is_full(data_dir)? { release(data_dir) } else { Ok(()) }
+    }
+
+    /// For the start of a daemon: takes the ballast on board, or gives it back if there is so
+    /// little room that not even the start could be completed.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`]; with [`DiskError::is_disk_full`] there is no room for it now.
+    pub fn trim(data_dir: &Path) -> Result<(), DiskError> {
+        if is_full(data_dir)? {
+            return release(data_dir);
+        }
+        // A file that got some of its blocks would take the room that is left.
+        ensure(data_dir).or_else(|error| release(data_dir).and(Err(error)))
     }
 
     /// Makes sure that the ballast is there with all its blocks; does nothing when it is.
@@ -42,6 +84,9 @@ pub mod ballast {
     /// [`DiskError::Io`]; with [`DiskError::is_disk_full`] there is no room for it now.
     pub fn ensure(data_dir: &Path) -> Result<(), DiskError> {
         let path = path_in(data_dir);
+        if has_all_blocks(&path) {
+            return Ok(());
+        }
         let file = File::options()
             .write(true)
             .create(true)
@@ -53,6 +98,10 @@ pub mod ballast {
         taken.map_err(DiskError::io("allocate", &path))?;
         file.sync_all().map_err(DiskError::io("sync", &path))?;
         durable::sync_parent(&path)
+    }
+
+    fn has_all_blocks(path: &Path) -> bool {
+        path.metadata().is_ok_and(|file| file.blocks() * STAT_BLOCK_BYTES >= BALLAST_BYTES)
     }
 
     /// Gives the room back; does nothing when that was done before.

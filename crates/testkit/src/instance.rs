@@ -547,6 +547,9 @@ impl Drop for Instance {
                 drop(process.kill());
                 drop(process.wait());
             }
+            if let Some(control) = self.control().filter(|pid| is_alive(*pid)) {
+                drop(Command::new("kill").args(["-9", &control.to_string()]).status());
+            }
         } else {
             self.take_down();
         }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use testkit::{Builder, Instance, Reply};
 use tests::fixture;
 
-/// Size of the file system that holds the data directory.
+/// Size of the file system that holds the data directory: the ballast, an image, and some.
 const SIZE_BYTES: u64 = 300 * 1024 * 1024;
 
 /// A small file system, mounted; gone with this value.
@@ -101,30 +101,37 @@ fn without_room_everything_says_so_and_nothing_is_lost() {
     drop(instance.sh(&id, "echo kept > /kept; sync"));
     instance.stop_machine(&id);
 
+    let path = Instance::path(&id);
     for left_kib in [4096, 512, 64, 0] {
-        let _filler = disk.fill(left_kib);
+        let filler = disk.fill(left_kib);
         let config = fixture::config("exec sleep 600", &json!({}));
         let made = instance.post(MACHINES, &json!({ "config": config }));
         assert!(!worked_or_full(made), "a machine was made with {left_kib} KiB left");
         let tarball = instance.dir().join("busybox.tar");
         let import = json!({"path": tarball, "name": "again:2"});
         worked_or_full(instance.post("/v1/images/import", &import));
-        if worked_or_full(instance.post(&format!("{}/start", Instance::path(&id)), &Value::Null)) {
+        worked_or_full(instance.post(&format!("{path}/start"), &Value::Null));
+        worked_or_full(instance.post(&format!("{path}/stop"), &Value::Null));
+        assert_eq!(instance.get("/healthz").status, 200);
+        drop(filler);
+        // What could not be written is written now that it can.
+        instance.wait_for(&id, "settled");
+        if instance.state(&id) == "started" {
             assert_eq!(instance.sh(&id, "cat /kept"), "kept\n");
             instance.stop_machine(&id);
         }
-        assert_eq!(instance.get("/healthz").status, 200);
     }
     let filler = disk.fill(0);
     instance.kill_control();
     assert_eq!(instance.get("/healthz").status, 200);
     drop(filler);
-    // A start whose outcome could not be written is completed now that it can.
-    worked_or_full(instance.post(&format!("{}/start", Instance::path(&id)), &Value::Null));
-    instance.wait_for(&id, "started");
+    instance.start_machine(&id);
     assert_eq!(instance.sh(&id, "cat /kept"), "kept\n");
 
+    // With room again, the next create puts some aside, so that destroying always works.
+    let other = fixture::started(&instance, "exec sleep 600", &json!({}));
     let filler = disk.fill(0);
+    fixture::destroy(&instance, &other);
     fixture::destroy(&instance, &id);
     drop(filler);
     instance.end_process();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use testkit::{Instance, eventually};
+use testkit::{Instance, eventually, leftovers};
 use tests::fixture::{Held, let_pass, started, with_busybox};
 
 /// Counts in a shell variable, which lives in RAM alone, and shows the count in a file.
@@ -80,19 +80,17 @@ fn a_freeze_and_a_wake_at_once_end_awake() {
 }
 
 #[test]
-fn a_wake_that_comes_during_a_freeze_is_not_lost() {
+fn a_start_that_comes_during_a_freeze_is_not_lost() {
     let instance = with_busybox();
     let id = started(&instance, COUNT, &json!({}));
     let path = Instance::path(&id);
-    let held = Held::children_of(instance.control_pid());
+    let held = hold_shims(&instance);
     drop(instance.post(&format!("{path}/suspend"), &Value::Null).expect(200));
     assert_eq!(instance.state(&id), "suspending");
     std::thread::scope(|scope| {
         let waking = scope.spawn(|| instance.post(&format!("{path}/start"), &Value::Null));
-        eventually("the wake is accepted", || {
-            let events = tests::fixture::events(&instance, &id);
-            (events[0]["type"] == "start").then_some(())
-        });
+        // Nothing shows that the wake has come in. Should it come later, it is an ordinary thaw.
+        let_pass(Duration::from_millis(300));
         drop(held);
         drop(waking.join().expect("an answer").expect(200));
     });
@@ -101,21 +99,24 @@ fn a_wake_that_comes_during_a_freeze_is_not_lost() {
 }
 
 #[test]
-fn a_start_that_comes_during_a_stop_is_not_lost() {
+fn a_start_that_comes_during_a_stop_is_refused_for_now() {
     let instance = with_busybox();
-    let id = started(&instance, "exec sleep 1000", &json!({}));
+    let id = started(&instance, COUNT, &json!({}));
     let path = Instance::path(&id);
-    let held = Held::children_of(instance.control_pid());
+    let held = hold_shims(&instance);
     drop(instance.post(&format!("{path}/stop"), &Value::Null).expect(200));
     assert_eq!(instance.state(&id), "stopping");
-    std::thread::scope(|scope| {
-        let starting = scope.spawn(|| instance.post(&format!("{path}/start"), &Value::Null));
-        eventually("the start is accepted", || (instance.state(&id) != "stopping").then_some(()));
-        drop(held);
-        drop(starting.join().expect("an answer").expect(200));
-    });
-    assert_eq!(instance.state(&id), "started");
-    assert_eq!(instance.sh(&id, "echo up"), "up\n");
+    let reply = instance.post(&format!("{path}/start"), &Value::Null);
+    assert_eq!(reply.body["retryable"], true, "{}", reply.text);
+    drop(reply.refusal(412));
+    drop(held);
+    instance.wait_for(&id, "stopped");
+    instance.start_machine(&id);
+}
+
+/// Lets the shims of running machines stand still, so that what they were told is not done yet.
+fn hold_shims(instance: &Instance) -> Held {
+    Held::processes(leftovers::shims_of(&instance.tag()).iter().map(|shim| shim.pid).collect())
 }
 
 #[test]

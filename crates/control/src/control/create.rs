@@ -66,6 +66,10 @@ impl Control {
         if free < CREATE_FREE_RATIO_MIN {
             return Err(ControlError::DiskPressure { free_percent: free * 100.0 });
         }
+        // A full disk may have taken it; now there is room again.
+        if let Err(error) = disk::ballast::ensure(&self.inner.config.data_dir) {
+            tracing::warn!(%error, "there is no room for the ballast");
+        }
         Ok(())
     }
 

@@ -189,6 +189,9 @@ impl Task {
                 Err(ControlError::Store(error)) if error.is_transient() => {
                     tracing::error!(machine = %self.id, %error, "an event waits for the store");
                     self.refuse_waiting(&error);
+                    if matches!(self.state(), State::Destroying { .. }) {
+                        self.make_room();
+                    }
                     self.pending.push_front(event);
                     self.retry_at = Some(Instant::now() + STORE_RETRY);
                     return;
@@ -313,13 +316,21 @@ impl Task {
         if !self.allow(call, cause, model::clock::now())? {
             return Ok(());
         }
+        self.make_room();
         match self.apply(Event::Destroy { force }).await {
             Err(ControlError::Store(StoreError::DiskFull)) => {
-                // The ballast is kept for this: what frees space must always find some.
                 disk::ballast::release(&self.inner.config.data_dir)?;
                 self.apply(Event::Destroy { force }).await
             }
             other => other,
+        }
+    }
+
+    /// Gives the ballast back when there is no room: it is kept for this, what frees space must
+    /// always find some. One commit that goes through says nothing about the next.
+    fn make_room(&self) {
+        if let Err(error) = disk::ballast::release_if_full(&self.inner.config.data_dir) {
+            tracing::warn!(machine = %self.id, %error, "the ballast is not given back");
         }
     }
 

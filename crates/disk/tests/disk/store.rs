@@ -148,6 +148,15 @@ fn ballast_takes_room_and_gives_it_back() {
 }
 
 #[test]
+fn ballast_is_kept_at_a_start_with_room() {
+    let bench = Bench::new();
+    for _ in 0..2 {
+        ballast::trim(bench.data.path()).unwrap();
+        assert!(bench.data.path().join("ballast").exists());
+    }
+}
+
+#[test]
 fn lock_of_a_missing_file_names_it() {
     let bench = Bench::new();
     let error =

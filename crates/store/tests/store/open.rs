@@ -70,17 +70,6 @@ fn a_database_of_another_program_is_refused_untouched() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_an_error() {
-    let dir = tempfile::tempdir().expect("a directory");
-    std::fs::write(
-        dir.path().join(DATABASE_FILE),
-        "not a database, but long enough to be one ".repeat(30),
-    )
-    .expect("a file");
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Database(_))));
-}
-
-#[test]
 fn only_the_owner_can_read_the_files() {
     let (dir, store) = open();
     store.write_blocking("any", |tx| tx.put_meta("any", "1")).expect("stored");
