@@ -235,7 +235,12 @@ impl Machine {
     /// Whether nobody in the machine is left to write to the channel.
     fn listen(&mut self) -> io::Result<bool> {
         let mut buffer = vec![0; 128 * 1024];
-        let n_bytes = self.socket.as_mut().expect("the channel is open").read(&mut buffer)?;
+        let read = self.socket.as_mut().expect("the channel is open").read(&mut buffer);
+        let n_bytes = match read {
+            // An init that ends with orders unread closes the channel this way.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            read => read?,
+        };
         self.decoder.push(&buffer[..n_bytes]);
         while let Some(frame) = self.decoder.next_frame().expect("init sends frames") {
             match frame.kind {
