@@ -16,7 +16,7 @@ fn a_machine_is_whole_again_after_its_shim_died_anywhere() {
     for point in &points {
         die_at(point);
     }
-    report::line("crash", &format!("crash-points: {} tried (shim)", points.len()));
+    report::line("crash", &format!("crash-points {} of a shim", points.len()));
 }
 
 /// The points that the shims of an undisturbed scenario pass, each as name and count.
