@@ -99,7 +99,12 @@ impl<'a> Prison<'a> {
             .flat_map(|user| attempts.iter().filter_map(|attempt| self.one(attempt, user)))
             .collect();
         let n_attempts = attempts.len();
-        assert!(went_wrong.is_empty(), "{} of {n_attempts}:\n{}", went_wrong.len(), went_wrong.join("\n"));
+        assert!(
+            went_wrong.is_empty(),
+            "{} of {n_attempts}:\n{}",
+            went_wrong.len(),
+            went_wrong.join("\n")
+        );
         report::line("escape", &format!("escape-attempts {n_attempts} {area}"));
     }
 
@@ -128,7 +133,9 @@ impl<'a> Prison<'a> {
     fn run(&self, how: How, user: &str) -> Value {
         let mut words: Vec<String> = match how {
             How::Sh(script) => ["/bin/sh", "-c", script].map(str::to_owned).into(),
-            How::Probe(words) => [PROBE].iter().chain(words).map(|word| (*word).to_owned()).collect(),
+            How::Probe(words) => {
+                [PROBE].iter().chain(words).map(|word| (*word).to_owned()).collect()
+            }
             How::Call(number, arguments) => {
                 let words = [PROBE.to_owned(), "syscall".to_owned(), number.to_string()];
                 words.into_iter().chain(arguments.iter().map(i64::to_string)).collect()

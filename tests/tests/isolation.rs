@@ -54,7 +54,8 @@ fn two_instances_side_by_side_never_meet() {
     assert!(refused.contains("unreachable") || refused.contains("No route"), "{refused}");
 
     testkit::eventually("both programs run", || {
-        let runs = |instance, id| host::processes(instance, id).iter().any(|p| p.comm == "guest-probe");
+        let runs =
+            |instance, id| host::processes(instance, id).iter().any(|p| p.comm == "guest-probe");
         (runs(&one, &here) && runs(&two, &there)).then_some(())
     });
     let (rooms_here, rooms_there) = (rooms(&one, &here), rooms(&two, &there));
@@ -95,7 +96,8 @@ fn machines_of_one_network_meet_by_ipv4_and_ipv6_and_no_others() {
         let near = address(&instance, &neighbour, key);
         let same = same[key].as_str().expect("an address").to_owned();
         for to in [near, same] {
-            let said = testkit::eventually("the server serves", || connect(&instance, &caller, &to).ok());
+            let said =
+                testkit::eventually("the server serves", || connect(&instance, &caller, &to).ok());
             assert_eq!(said, "hello", "{to}");
         }
         let to = other[key].as_str().expect("an address");
@@ -111,9 +113,8 @@ fn addresses_stay_through_stops_and_are_nobody_elses() {
     let instance = fixture::with_probe();
     let ids: Vec<String> =
         (0..4).map(|_| fixture::started(&instance, "exec sleep 600", &json!({}))).collect();
-    let of_all = |key: &str| -> Vec<String> {
-        ids.iter().map(|id| address(&instance, id, key)).collect()
-    };
+    let of_all =
+        |key: &str| -> Vec<String> { ids.iter().map(|id| address(&instance, id, key)).collect() };
     let before = (of_all("private_ipv4"), of_all("private_ip"));
     let distinct: BTreeSet<&String> = before.0.iter().chain(&before.1).collect();
     assert_eq!(distinct.len(), 2 * ids.len());

@@ -36,7 +36,7 @@ pub const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(V6_SITE, 0, 0, 0, 0, 0, 0, 1);
 ///
 /// `rp_filter` 1 is strict: an IPv4 source is valid only on the link that the route back uses
 /// (RFC 3704); IPv6 has no such setting, the rules check both families.
-const SETTINGS: [(&str, &str); 16] = [
+const SETTINGS: [(&str, &str); 18] = [
     ("ipv4/conf/all/rp_filter", "1"),
     ("ipv4/conf/default/rp_filter", "1"),
     ("ipv4/conf/all/accept_redirects", "0"),
@@ -53,6 +53,10 @@ const SETTINGS: [(&str, &str); 16] = [
     ("ipv4/ip_forward", "1"),
     ("ipv6/conf/all/forwarding", "1"),
     ("ipv6/conf/default/forwarding", "1"),
+    // Refusals are one ICMP message each; the kernel's ration of one a second per machine would turn
+    // every further refusal into silence, and a caller's wait for its own timeout.
+    ("ipv4/icmp_ratelimit", "0"),
+    ("ipv6/icmp/ratelimit", "0"),
 ];
 
 /// Whether machines may reach beyond the instance.

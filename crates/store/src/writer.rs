@@ -187,12 +187,11 @@ impl WriterThread {
                 Err(_empty_or_closed) => break,
             }
         }
-        let n_stored = batch.finish();
-        if n_stored > 0 {
+        batch.finish(|n_stored| {
             self.unmoved_commits += 1;
             self.counters.commits.fetch_add(1, Ordering::Relaxed);
             self.counters.changes.fetch_add(n_stored, Ordering::Relaxed);
-        }
+        });
         closing
     }
 

@@ -73,9 +73,7 @@ fn fields_of_the_wrong_type_are_named() {
 fn impossible_sizes_are_refused() {
     let desk = Desk::open();
     let guest = |cpus: u32, memory_mb: u32| json!({"cpus": cpus, "memory_mb": memory_mb});
-    let performance = |cpus: u32, memory_mb: u32| {
-        json!({"cpu_kind": "performance", "cpus": cpus, "memory_mb": memory_mb})
-    };
+    let performance = |cpus: u32, memory_mb: u32| json!({"cpu_kind": "performance", "cpus": cpus, "memory_mb": memory_mb});
     for wish in [
         guest(3, 1024),
         guest(1000, 1024),

@@ -16,7 +16,10 @@ fn a_machine_that_fills_its_disk_can_be_stopped_started_and_emptied() {
     let outcome = instance.exec(&id, &["/bin/sh", "-c", fill]);
     let said = outcome["stderr"].as_str().expect("text");
     assert!(said.contains("No space left on device"), "{outcome}");
-    assert_ne!(instance.exec(&id, &["/bin/sh", "-c", "head -c 100000000 /dev/zero > /more"])["exit_code"], 0);
+    assert_ne!(
+        instance.exec(&id, &["/bin/sh", "-c", "head -c 100000000 /dev/zero > /more"])["exit_code"],
+        0
+    );
 
     instance.stop_machine(&id);
     instance.start_machine(&id);
@@ -32,7 +35,8 @@ fn a_program_that_forks_without_end_is_contained_and_can_be_stopped() {
     let id = fixture::started(&instance, bomb, &json!({"restart": {"policy": "no"}}));
     assert_eq!(instance.sh(&other, "echo here"), "here\n");
     // It may have run out of RAM by itself; then there is nothing to stop.
-    let stopped = instance.post(&format!("{}/stop", Instance::path(&id)), &json!({"signal": "SIGKILL"}));
+    let stopped =
+        instance.post(&format!("{}/stop", Instance::path(&id)), &json!({"signal": "SIGKILL"}));
     assert!(matches!(stopped.status, 200 | 412), "{}", stopped.text);
     instance.wait_for(&id, "stopped");
     assert_eq!(instance.sh(&other, "echo here"), "here\n");
@@ -77,7 +81,8 @@ fn of_a_thousand_commands_at_once_each_is_run_or_refused() {
             let body = json!({"command": ["/bin/sh", "-c", format!("echo {number} | tee -a /ran")], "timeout": 60});
             instance.post(&target, &body)
         };
-        let asking: Vec<_> = (0..N_REQUESTS).map(|number| scope.spawn(move || ask(number))).collect();
+        let asking: Vec<_> =
+            (0..N_REQUESTS).map(|number| scope.spawn(move || ask(number))).collect();
         asking.into_iter().map(|one| one.join().expect("an answer")).collect()
     });
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();

@@ -77,5 +77,9 @@ fn an_image_in_use_is_not_removed() {
     refused(instance.delete(&target), 412, "image_in_use");
     assert_eq!(instance.sh(&id, "echo here"), "here\n");
     refused(instance.delete("/v1/images/sha256:x"), 400, "invalid_digest");
-    refused(instance.delete(&format!("/v1/images/sha256:{}", "0".repeat(64))), 404, "image_not_found");
+    refused(
+        instance.delete(&format!("/v1/images/sha256:{}", "0".repeat(64))),
+        404,
+        "image_not_found",
+    );
 }

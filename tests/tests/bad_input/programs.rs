@@ -101,6 +101,10 @@ fn a_program_that_ignores_signals_is_killed_after_its_time() {
     instance.wait_for(&id, "stopped");
     assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
     let exit = fixture::last_exit(&instance, &id)["exit_event"].clone();
-    assert_eq!((&exit["guest_signal"], &exit["requested_stop"]), (&json!(9), &json!(true)), "{exit}");
+    assert_eq!(
+        (&exit["guest_signal"], &exit["requested_stop"]),
+        (&json!(9), &json!(true)),
+        "{exit}"
+    );
     fixture::destroy(&instance, &id);
 }

@@ -59,7 +59,9 @@ fn ids_that_nobody_has_get_the_known_texts() {
         let body = json!({"command": ["true"], "signal": "SIGTERM"});
         refused(instance.post(&target, &body), 404, "machine_not_found");
     }
-    for id in ["x", "0", "ABCDEF01234567", "0e286039a42d1", "0e286039a42d188", "%2e%2e", "%F0%9F%92%A4"] {
+    for id in
+        ["x", "0", "ABCDEF01234567", "0e286039a42d1", "0e286039a42d188", "%2e%2e", "%F0%9F%92%A4"]
+    {
         let refusal = refused(instance.get(&format!("{MACHINES}/{id}")), 404, "invalid_machine_id");
         assert!(refusal.error.starts_with("invalid machine ID, '"), "{}", refusal.error);
     }

@@ -24,7 +24,11 @@ const ATTEMPTS: &[Attempt] = &[
     row("open fuse", "cat /dev/fuse", &[ABSENT]),
     row("open tun", "cat /dev/net/tun", &[ABSENT]),
     row("open loop-control", "cat /dev/loop-control", &[ABSENT]),
-    row("attach a loop device", "touch /tmp/f; losetup /dev/loop0 /tmp/f", &[ABSENT, DENIED, "loop0"]),
+    row(
+        "attach a loop device",
+        "touch /tmp/f; losetup /dev/loop0 /tmp/f",
+        &[ABSENT, DENIED, "loop0"],
+    ),
     row("find a block device", "find / -xdev -type b | grep .", &[SILENT]),
     row("find a block device in /dev", "find /dev -type b | grep .", &[SILENT]),
     row(

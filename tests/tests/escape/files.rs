@@ -94,7 +94,11 @@ fn a_machine_asks_its_api_about_itself_alone() {
         ("POST", "/v1/images/import".to_owned(), import.to_string()),
         ("POST", "/v1/apps".to_owned(), r#"{"name": "out", "org_slug": "personal"}"#.to_owned()),
         ("DELETE", "/v1/apps/test".to_owned(), String::new()),
-        ("POST", "/v1/apps/test/machines".to_owned(), r#"{"config": {"image": "busybox"}}"#.to_owned()),
+        (
+            "POST",
+            "/v1/apps/test/machines".to_owned(),
+            r#"{"config": {"image": "busybox"}}"#.to_owned(),
+        ),
         ("GET", "/v1/doctor".to_owned(), String::new()),
     ];
     for (method, target, body) in questions {

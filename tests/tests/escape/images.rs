@@ -30,13 +30,7 @@ fn write_root(root: &Path, outside: &Path) {
 
 fn import(instance: &Instance, root: &Path, name: &str) {
     let tarball = instance.dir().join(format!("{name}.tar"));
-    let tar = Command::new("tar")
-        .arg("-cf")
-        .arg(&tarball)
-        .arg("-C")
-        .arg(root)
-        .arg(".")
-        .status();
+    let tar = Command::new("tar").arg("-cf").arg(&tarball).arg("-C").arg(root).arg(".").status();
     assert!(tar.is_ok_and(|status| status.success()), "tar");
     let body = json!({"path": tarball, "name": name});
     let reply = instance.post("/v1/images/import", &body);

@@ -2,7 +2,9 @@
 
 use crate::attempt;
 use tests::attempt::How::Sh;
-use tests::attempt::{ABSENT, Attempt, DENIED, NO_PLACE, NOT_PERMITTED, Outside, READ_ONLY, SILENT};
+use tests::attempt::{
+    ABSENT, Attempt, DENIED, NO_PLACE, NOT_PERMITTED, Outside, READ_ONLY, SILENT,
+};
 
 /// What a shell says that cannot write a setting.
 const WRITE_FAILS: &[&str] = &[READ_ONLY, DENIED, NO_PLACE];
@@ -37,7 +39,10 @@ const ATTEMPTS: &[Attempt] = &[
     write("/proc/sys/net/ipv4/ip_forward", "echo 1 > /proc/sys/net/ipv4/ip_forward"),
     write("/proc/irq/default_smp_affinity", "echo 1 > /proc/irq/default_smp_affinity"),
     write("/sys/kernel/uevent_helper", "echo /tmp/x > /sys/kernel/uevent_helper"),
-    write("/sys/kernel/mm/transparent_hugepage/enabled", "echo never > /sys/kernel/mm/transparent_hugepage/enabled"),
+    write(
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "echo never > /sys/kernel/mm/transparent_hugepage/enabled",
+    ),
     write("/sys/kernel/mm/ksm/run", "echo 1 > /sys/kernel/mm/ksm/run"),
     write("/sys/module/loop/parameters/max_part", "echo 3 > /sys/module/loop/parameters/max_part"),
     row("binfmt_misc", "echo x > /proc/sys/fs/binfmt_misc/register", WRITE_FAILS),
@@ -51,11 +56,27 @@ const ATTEMPTS: &[Attempt] = &[
     row("read the firmware", "ls /sys/firmware | grep .", &[SILENT]),
     row("read debugfs", "ls /sys/kernel/debug | grep .", &[SILENT]),
     row("read kernel addresses", "grep -v '^0000000000000000' /proc/kallsyms | grep .", &[SILENT]),
-    row("find a cgroup's limits", "find /sys/fs/cgroup /tmp -name '*limit*' -o -name '*.max' | grep .", &[SILENT]),
-    row("find a release agent", "find / -name release_agent -o -name notify_on_release 2>/dev/null | grep .", &[SILENT]),
+    row(
+        "find a cgroup's limits",
+        "find /sys/fs/cgroup /tmp -name '*limit*' -o -name '*.max' | grep .",
+        &[SILENT],
+    ),
+    row(
+        "find a release agent",
+        "find / -name release_agent -o -name notify_on_release 2>/dev/null | grep .",
+        &[SILENT],
+    ),
     row("make a cgroup", "mkdir /sys/fs/cgroup/out", &[READ_ONLY, DENIED, NOT_PERMITTED, ABSENT]),
-    row("see its place among the host's cgroups", "grep dormouse /proc/self/cgroup /proc/1/cgroup", &[SILENT]),
-    row("see places of the host among its mounts", "grep -E 'run/dormouse|machines/|dormouse-test' /proc/self/mountinfo", &[SILENT]),
+    row(
+        "see its place among the host's cgroups",
+        "grep dormouse /proc/self/cgroup /proc/1/cgroup",
+        &[SILENT],
+    ),
+    row(
+        "see places of the host among its mounts",
+        "grep -E 'run/dormouse|machines/|dormouse-test' /proc/self/mountinfo",
+        &[SILENT],
+    ),
     row("map more users", "echo '0 0 4294967295' > /proc/self/uid_map", &[NOT_PERMITTED, DENIED]),
     row("be spared when RAM runs out", "echo -1000 > /proc/self/oom_score_adj", &[DENIED]),
 ];

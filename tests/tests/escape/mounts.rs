@@ -35,7 +35,10 @@ const ATTEMPTS: &[Attempt] = &[
     row("uncover /sys/firmware", "umount /sys/firmware"),
     row("uncover what lies below /dev", "umount -l /dev"),
     row("uncover what lies below the root", "umount -l /"),
-    row("swap to a file", "dd if=/dev/zero of=/tmp/swap bs=64k count=16 2>/dev/null; mkswap /tmp/swap >/dev/null; swapon /tmp/swap"),
+    row(
+        "swap to a file",
+        "dd if=/dev/zero of=/tmp/swap bs=64k count=16 2>/dev/null; mkswap /tmp/swap >/dev/null; swapon /tmp/swap",
+    ),
     call("mount(2)", libc::SYS_mount, &[]),
     call("umount2(2)", libc::SYS_umount2, &[]),
     call("pivot_root(2)", libc::SYS_pivot_root, &[]),

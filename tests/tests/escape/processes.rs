@@ -27,7 +27,11 @@ const ATTEMPTS: &[Attempt] = &[
     row("find it from the root of PID 1", "cat /proc/1/root{canary}", &[ABSENT, DENIED]),
     row("find it far above PID 1", "cat /proc/1/root/../../../..{canary}", &[ABSENT, DENIED]),
     row("find it in PID 1's directory", "cat /proc/1/cwd/../../../..{canary}", &[ABSENT, DENIED]),
-    row("see a daemon or a shim", "ps | grep -E '[d]ormouse (up|control)|[d]ormouse-shim'", &[SILENT]),
+    row(
+        "see a daemon or a shim",
+        "ps | grep -E '[d]ormouse (up|control)|[d]ormouse-shim'",
+        &[SILENT],
+    ),
     trace("attach to PID 1", &[ATTACH, 1]),
     trace("seize PID 1", &[SEIZE, 1]),
     row("read PID 1's memory", "cat /proc/1/maps /proc/1/mem | grep .", &[SILENT]),
@@ -62,9 +66,17 @@ const ATTEMPTS: &[Attempt] = &[
         &[SILENT],
     ),
     row("a variable of the host", "env | grep -iE 'cargo|nextest|path_of_the_host'", &[SILENT]),
-    row("capabilities beyond the set", "grep CapBnd /proc/self/status | grep -v 00000000a80425fb", &[SILENT]),
+    row(
+        "capabilities beyond the set",
+        "grep CapBnd /proc/self/status | grep -v 00000000a80425fb",
+        &[SILENT],
+    ),
     row("programs that gain rights", "grep NoNewPrivs /proc/self/status | grep -v 1", &[SILENT]),
-    row("a process without a filter", "grep -h '^Seccomp:' /proc/[0-9]*/status | grep -v 2", &[SILENT]),
+    row(
+        "a process without a filter",
+        "grep -h '^Seccomp:' /proc/[0-9]*/status | grep -v 2",
+        &[SILENT],
+    ),
 ];
 
 #[test]

@@ -257,6 +257,10 @@ impl Task {
                 let state = previous_state.clone();
                 answer_to(reply, Ok(Wanted { previous_state, state, timings: Vec::new() }));
             }
+            // Without room its disk would be damaged, and the outcome could not be stored.
+            Ok(true) if want == Want::Up && self.is_disk_full() => {
+                answer_to(reply, Err(ControlError::Store(StoreError::DiskFull)));
+            }
             Ok(true) => {
                 let event = match self.seed(want == Want::Up) {
                     Ok(seed) => Event::Want { want, cause, seed, stop: self.stop_order(stop) },
@@ -324,6 +328,11 @@ impl Task {
             }
             other => other,
         }
+    }
+
+    /// Whether the data file system has no room; one that cannot be asked is not in the way.
+    fn is_disk_full(&self) -> bool {
+        disk::is_full(&self.inner.config.data_dir).unwrap_or(false)
     }
 
     /// Gives the ballast back when there is no room: it is kept for this, what frees space must

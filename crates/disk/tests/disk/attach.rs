@@ -1,7 +1,7 @@
 //! Disks on real loop devices, each in a mount namespace of its own.
 
 use crate::common::{Bench, digest, machine};
-use disk::{AttachKind, DiskError, DiskLock, LoopMode, attach_loop, mount_ext4};
+use disk::{AttachKind, DiskError, DiskLock, LoopMode, attach_loop, mend, mount_ext4};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::io::{BufRead as _, BufReader};
@@ -170,4 +170,35 @@ fn disk_stays_locked_while_a_device_uses_it() {
     assert!(matches!(refused, DiskError::InUse { .. }), "{refused}");
     drop(device);
     bench.store.lock(&machine(1), AttachKind::HostFs, DETACH_MAX).unwrap();
+}
+
+/// Where ext4 says in what state it is. Source: the kernel's ext4 documentation, "Super Block".
+const STATE_AT: u64 = 1024 + 0x3A;
+const HAS_ERRORS: u16 = 0x0002;
+
+#[test]
+fn a_disk_marked_as_damaged_is_repaired_and_keeps_its_files() {
+    use std::os::unix::fs::FileExt as _;
+    let bench = Bench::new();
+    bench.store.create(&machine(1), 1, &digest(1)).unwrap();
+    with_mounted(&bench, LoopMode::Direct, |target| {
+        std::fs::write(target.join("kept"), "kept").unwrap();
+    });
+    let held = bench.store.lock(&machine(1), AttachKind::HostFs, DETACH_MAX).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(held.path()).unwrap();
+    let state = || {
+        let mut bytes = [0; 2];
+        file.read_exact_at(&mut bytes, STATE_AT).unwrap();
+        u16::from_le_bytes(bytes)
+    };
+    let whole = state();
+    mend(&held).unwrap();
+    assert_eq!(state(), whole);
+    file.write_all_at(&(whole | HAS_ERRORS).to_le_bytes(), STATE_AT).unwrap();
+    mend(&held).unwrap();
+    assert_eq!(state(), whole);
+    drop((held, file));
+    with_mounted(&bench, LoopMode::Direct, |target| {
+        assert_eq!(std::fs::read_to_string(target.join("kept")).unwrap(), "kept");
+    });
 }

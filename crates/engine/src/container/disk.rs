@@ -6,7 +6,7 @@
 
 use crate::error::EngineError;
 use crate::watch::Watch;
-use ::disk::{AttachKind, DiskLock, LoopMode, attach_loop, mount_ext4_detached};
+use ::disk::{AttachKind, DiskLock, LoopMode, attach_loop, mend, mount_ext4_detached};
 use rustix::fs::{
     AtFlags, Dir, Mode, OFlags, RenameFlags, fstatvfs, mkdirat, openat, renameat_with, unlinkat,
 };
@@ -42,6 +42,7 @@ impl Disk {
     pub(super) fn attach(path: &Path, reset: bool, watch: &mut Watch) -> Result<Self, EngineError> {
         let lock =
             DiskLock::acquire(path, AttachKind::HostFs, PATIENCE).map_err(EngineError::Disk)?;
+        mend(&lock).map_err(EngineError::Disk)?;
         // Through the host's page cache: a disk that was used a moment ago is mounted without a read,
         // which halves the time of a cold start and the p99 beside a busy disk.
         let device = attach_loop(lock.file(), LoopMode::Buffered).map_err(EngineError::Disk)?;

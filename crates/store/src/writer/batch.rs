@@ -39,8 +39,9 @@ impl<'c> Batch<'c> {
         self.changes.push(change);
     }
 
-    /// Commits and answers every change; says how many are on the disk.
-    pub(super) fn finish(mut self) -> u64 {
+    /// Commits, tells `count` how many changes are on the disk, if any, and answers every change:
+    /// who has an answer finds its change counted.
+    pub(super) fn finish(mut self, count: impl FnOnce(u64)) {
         let committed = match self.broken.take() {
             Some(error) => Err(error),
             None => self.commit(),
@@ -49,10 +50,12 @@ impl<'c> Batch<'c> {
             self.n_kept = 0;
             self.give_up(error);
         }
+        if self.n_kept > 0 {
+            count(self.n_kept);
+        }
         for change in self.changes {
             change.answer();
         }
-        self.n_kept
     }
 
     /// Says whether the change's rows stay.
