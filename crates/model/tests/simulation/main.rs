@@ -42,12 +42,13 @@ fn every_history_keeps_the_promises() {
         n_steps += sim.n_steps;
     }
     println!("{n_machines} machines, {n_steps} steps");
-    report(&format!("simulated {} machine-hours, seed {seed}", lived_ms / MS_PER_HOUR));
+    let line = format!("simulated {} machine-hours, seed {seed}", lived_ms / MS_PER_HOUR);
+    println!("{line}");
+    report(&line);
 }
 
 /// Adds a line to the summary of `./dev test`, which names a directory for such lines.
 fn report(line: &str) {
-    println!("{line}");
     let Some(dir) = std::env::var_os("DORMOUSE_TEST_REPORT").map(std::path::PathBuf::from) else {
         return;
     };
