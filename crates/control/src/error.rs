@@ -1,9 +1,9 @@
 //! What can go wrong.
 //!
-//! * [`advice`]: the one table of what each error knows besides its text: a stable code, whose fault,
+//! * `advice`: the one table of what each error knows besides its text: a stable code, whose fault,
 //!   whether a retry helps, and a next step.
-//! * [`state_conflict`]: why a request makes no sense in a state.
-//! * [`start_failure`]: which failed starts trying again cannot help.
+//! * `state_conflict`: why a request makes no sense in a state.
+//! * `start_failure`: which failed starts trying again cannot help.
 
 mod advice;
 mod start_failure;

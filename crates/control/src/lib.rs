@@ -2,14 +2,14 @@
 //!
 //! Control carries out what `model` decides. [`Control`] is the one face towards API, CLI and (later)
 //! proxy and governor; [`Control::want`] is the one door for everybody who wants a machine up or
-//! down. Each active machine has one task ([`machine`]) that owns its state: it admits, steps,
+//! down. Each active machine has one task (`machine`) that owns its state: it admits, steps,
 //! commits, carries the effects out and hears the shim. A sleeping machine has no task.
 //!
 //! * [`facade`]: what others may call, as types.
-//! * [`machine`]: the task of one active machine.
-//! * [`shim`]: the connection to a shim.
-//! * [`plans`]: durable plans: create, update, destroy.
-//! * [`recover`]: starting is recovering.
+//! * `machine`: the task of one active machine.
+//! * `shim`: the connection to a shim.
+//! * `plans`: durable plans: create, update, destroy.
+//! * `recover`: starting is recovering.
 
 mod capacity;
 pub mod control;
