@@ -5,23 +5,21 @@ use super::task::Task;
 use crate::error::ControlError;
 use crate::inner::new_event_id;
 use crate::plans;
-use model::{Effect, Event, Next, Run, RunId, State, UnixMs, step};
+use model::{Effect, Event, Next, RunId, State, UnixMs, step};
 use store::{EventRecord, MachineRecord, MeterInterval, StoreError, Tx};
 
 /// What a step changes in the meter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Metering {
     Same,
-    Opens(UnixMs),
-    Closes(UnixMs),
+    Opens(MeterInterval),
+    Closes { run: RunId, to: UnixMs, cpu_us: u64 },
 }
 
 impl Task {
     /// Decides, commits and carries out what follows from `event`.
     pub(super) async fn apply(&mut self, event: Event) -> Result<(), ControlError> {
-        let now = model::clock::now();
-        let next = step(&self.record.machine, &event, now).map_err(ControlError::Refused)?;
-        Box::pin(self.take_on(next, now, None)).await
+        self.apply_with(event, None).await
     }
 
     /// As [`Task::apply`], with a new version of the record in the same transaction.
@@ -30,9 +28,17 @@ impl Task {
         event: Event,
         record: MachineRecord,
     ) -> Result<(), ControlError> {
+        self.apply_with(event, Some(record)).await
+    }
+
+    async fn apply_with(
+        &mut self,
+        event: Event,
+        new_version: Option<MachineRecord>,
+    ) -> Result<(), ControlError> {
         let now = model::clock::now();
         let next = step(&self.record.machine, &event, now).map_err(ControlError::Refused)?;
-        Box::pin(self.take_on(next, now, Some(record))).await
+        Box::pin(self.take_on(next, now, new_version)).await
     }
 
     async fn take_on(
@@ -44,7 +50,7 @@ impl Task {
         if next.machine != self.record.machine {
             // What leaves nothing behind may run while the intent goes to the disk.
             self.begin_launches(&next.effects);
-            if let Err(error) = self.commit(&next, now, new_version.clone()).await {
+            if let Err(error) = self.commit(&next, now, new_version.as_ref()).await {
                 self.abandon_launch();
                 return Err(error.into());
             }
@@ -66,14 +72,12 @@ impl Task {
         &self,
         next: &Next,
         now: UnixMs,
-        new_version: Option<MachineRecord>,
+        new_version: Option<&MachineRecord>,
     ) -> Result<(), StoreError> {
         let id = self.id.clone();
         let machine = next.machine.clone();
-        let metering = metering(&self.record.machine.state, &machine.state, now);
-        let record = new_version.clone().unwrap_or_else(|| self.record.clone());
-        let ended = self.record.machine.state.run().map(|run| run.id.clone());
-        let cpu_us = self.run_cpu_us;
+        let metering = self.metering(&machine.state, new_version.unwrap_or(&self.record), now);
+        let new_version = new_version.map(MachineRecord::current_version);
         let news: Vec<EventRecord> = next
             .news
             .iter()
@@ -89,19 +93,45 @@ impl Task {
             .store
             .write("machine.step", move |tx| {
                 if let Some(new_version) = &new_version {
-                    tx.put_machine_version(&new_version.current_version(), now)?;
+                    tx.put_machine_version(new_version, now)?;
                 }
                 tx.put_machine_state(&id, &machine, now)?;
                 for event in &news {
                     tx.append_event(event)?;
                 }
-                meter(tx, &record, machine.state.run(), ended.as_ref(), metering, cpu_us)?;
+                meter(tx, &metering)?;
                 if let Some(kind) = plan {
                     plans::begin(tx, &id, kind, now)?;
                 }
                 Ok(())
             })
             .await
+    }
+
+    /// What the step to `after` changes in the meter of a machine of this size.
+    fn metering(&self, after: &State, sized: &MachineRecord, now: UnixMs) -> Metering {
+        let before = &self.record.machine.state;
+        match (is_metered(before), is_metered(after), before.run(), after.run()) {
+            (false, true, _, Some(run)) => {
+                let is_new_run = matches!(before, State::Starting { .. });
+                Metering::Opens(MeterInterval {
+                    machine: sized.id.clone(),
+                    app: sized.app.clone(),
+                    run: run.id.clone(),
+                    from: run.started_at.filter(|_| is_new_run).unwrap_or(now),
+                    to: None,
+                    cpus: sized.spec.guest.cpus,
+                    memory_mib: sized.spec.guest.memory_mib,
+                    cpu_us: 0,
+                })
+            }
+            (true, false, Some(run), _) => Metering::Closes {
+                run: run.id.clone(),
+                to: end_of_metered(after, now),
+                cpu_us: self.run_cpu_us,
+            },
+            _ => Metering::Same,
+        }
     }
 }
 
@@ -123,47 +153,19 @@ const fn is_metered(state: &State) -> bool {
     }
 }
 
-fn metering(before: &State, after: &State, now: UnixMs) -> Metering {
-    match (is_metered(before), is_metered(after)) {
-        (false, true) => {
-            let is_new_run = matches!(before, State::Starting { .. });
-            let started_at = after.run().and_then(|run| run.started_at);
-            Metering::Opens(started_at.filter(|_| is_new_run).unwrap_or(now))
-        }
-        (true, false) => {
-            let ended = match after {
-                State::Stopped { exit: Some(exit), .. } | State::Backoff { exit, .. } => {
-                    exit.exited_at
-                }
-                _ => now,
-            };
-            Metering::Closes(ended)
-        }
-        (false, false) | (true, true) => Metering::Same,
+/// When the seconds of the run that is followed by `after` end.
+const fn end_of_metered(after: &State, now: UnixMs) -> UnixMs {
+    match after {
+        State::Stopped { exit: Some(exit), .. } | State::Backoff { exit, .. } => exit.exited_at,
+        _ => now,
     }
 }
 
-fn meter(
-    tx: &Tx<'_>,
-    record: &MachineRecord,
-    begun: Option<&Run>,
-    ended: Option<&RunId>,
-    metering: Metering,
-    cpu_us: u64,
-) -> Result<(), StoreError> {
-    match (metering, begun, ended) {
-        (Metering::Opens(from), Some(run), _) => tx.open_interval(&MeterInterval {
-            machine: record.id.clone(),
-            app: record.app.clone(),
-            run: run.id.clone(),
-            from,
-            to: None,
-            cpus: record.spec.guest.cpus,
-            memory_mib: record.spec.guest.memory_mib,
-            cpu_us: 0,
-        }),
-        (Metering::Closes(to), _, Some(run)) => tx.close_interval(run, to, cpu_us),
-        (Metering::Same | Metering::Opens(_) | Metering::Closes(_), _, _) => Ok(()),
+fn meter(tx: &Tx<'_>, metering: &Metering) -> Result<(), StoreError> {
+    match metering {
+        Metering::Same => Ok(()),
+        Metering::Opens(interval) => tx.open_interval(interval),
+        Metering::Closes { run, to, cpu_us } => tx.close_interval(run, *to, *cpu_us),
     }
 }
 
