@@ -5,6 +5,7 @@ mod create;
 mod exec;
 mod freeze;
 mod idle;
+mod pull;
 mod start;
 
 use crate::dormouse::Instance;
@@ -36,6 +37,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         Bench::Idle => idle::run(&setting),
         Bench::Exec => exec::run(&setting),
         Bench::Freeze => freeze::run(&setting),
+        Bench::Pull => pull::run(&setting),
     }
 }
 

@@ -157,6 +157,11 @@ impl Reply {
         })
     }
 
+    /// Whether it says that a wait ended without success.
+    pub(crate) const fn is_timeout(&self) -> bool {
+        self.status == 408
+    }
+
     /// The answer, if it says that all went well.
     pub(crate) fn good(self) -> anyhow::Result<Self> {
         if (200..300).contains(&self.status) {
@@ -168,5 +173,11 @@ impl Reply {
     /// The body as JSON.
     pub(crate) fn value(&self) -> anyhow::Result<serde_json::Value> {
         serde_json::from_slice(&self.body).context("the answer is not JSON")
+    }
+
+    /// The JSON values of a body that is a row of them.
+    pub(crate) fn values(&self) -> impl Iterator<Item = anyhow::Result<serde_json::Value>> {
+        let values = serde_json::Deserializer::from_slice(&self.body).into_iter();
+        values.map(|value| value.context("the answer is not JSON"))
     }
 }

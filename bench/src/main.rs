@@ -16,6 +16,8 @@ mod options;
 mod peers;
 mod process;
 mod promises;
+mod pulled;
+mod registry;
 mod report;
 mod scratch;
 mod stamp;

@@ -54,6 +54,8 @@ pub(crate) enum Bench {
     Exec,
     /// Freeze and thaw.
     Freeze,
+    /// Pull and create from an image that is not here yet.
+    Pull,
 }
 
 impl Bench {
@@ -66,6 +68,7 @@ impl Bench {
             Self::Idle => "idle",
             Self::Exec => "exec",
             Self::Freeze => "freeze",
+            Self::Pull => "pull",
         }
     }
 }

@@ -38,3 +38,16 @@ pub(crate) trait Creates {
     /// Removes what `create` made.
     fn destroy(&mut self) -> anyhow::Result<()>;
 }
+
+/// Somebody who can make a machine from an image of a registry.
+pub(crate) trait Pulls {
+    /// First part of the name of its rows.
+    fn name(&self) -> &'static str;
+
+    /// Pulls the image and makes a machine of it that is not started; returns milliseconds until it
+    /// could be.
+    fn pull(&mut self, reference: &str) -> anyhow::Result<f64>;
+
+    /// Removes machine and image.
+    fn discard(&mut self) -> anyhow::Result<()>;
+}

@@ -21,8 +21,16 @@ struct Promise {
     bench: &'static str,
     place: Place,
     better: Better,
-    aim: f64,
-    floor: f64,
+    limits: Limits,
+}
+
+/// What a figure is held against.
+#[derive(Clone, Copy, Debug)]
+enum Limits {
+    /// Numbers.
+    Fixed { aim: f64, floor: f64 },
+    /// The same figure in these rows: the aim is the best of them, the floor the worst.
+    Rows(&'static [&'static str]),
 }
 
 const fn at_most(
@@ -32,15 +40,28 @@ const fn at_most(
     aim: f64,
     floor: f64,
 ) -> Promise {
-    Promise { bench, place: Place::Row(row, figure), better: Better::Less, aim, floor }
+    let limits = Limits::Fixed { aim, floor };
+    Promise { bench, place: Place::Row(row, figure), better: Better::Less, limits }
 }
 
 const fn ratio(name: &'static str, better: Better, aim: f64, floor: f64) -> Promise {
-    Promise { bench: "start", place: Place::Ratio(name), better, aim, floor }
+    let limits = Limits::Fixed { aim, floor };
+    Promise { bench: "start", place: Place::Ratio(name), better, limits }
+}
+
+/// No slower than the slowest of `peers`, at best faster than all.
+const fn no_slower(
+    bench: &'static str,
+    row: &'static str,
+    figure: &'static str,
+    peers: &'static [&'static str],
+) -> Promise {
+    let limits = Limits::Rows(peers);
+    Promise { bench, place: Place::Row(row, figure), better: Better::Less, limits }
 }
 
 /// All promises that these benchmarks can judge. Source: design, section 9.
-const PROMISES: [Promise; 13] = [
+const PROMISES: [Promise; 16] = [
     at_most("start", "dormouse", "p50_ms", 5.0, 10.0),
     at_most("start", "dormouse", "p99_ms", 12.0, 25.0),
     at_most("start", "dormouse_cold", "p50_ms", 9.0, 25.0),
@@ -54,6 +75,9 @@ const PROMISES: [Promise; 13] = [
     at_most("idle", "dormouse", "cpu_pct", 0.1, 0.3),
     at_most("idle", "dormouse", "list_ms", 10.0, 25.0),
     at_most("idle", "dormouse", "disk_mib_each", 0.5, 1.0),
+    no_slower("pull", "dormouse_debian", "p50_ms", &["docker_debian", "podman_debian"]),
+    no_slower("pull", "dormouse_layers", "p50_ms", &["docker_layers", "podman_layers"]),
+    at_most("pull", "herd", "downloads", 1.0, 1.0),
 ];
 
 /// How a figure stands to its promise.
@@ -85,8 +109,9 @@ pub(crate) fn judge(report: &Report) -> Vec<Verdict> {
         .filter(|promise| promise.bench == report.bench)
         .filter_map(|promise| {
             let (what, measured) = find(promise.place, report)?;
-            let Promise { aim, floor, .. } = *promise;
-            Some(Verdict { what, measured, aim, floor, word: promise.word(measured) })
+            let (aim, floor) = promise.limits(report)?;
+            let word = promise.better.word(measured, aim, floor);
+            Some(Verdict { what, measured, aim, floor, word })
         })
         .collect()
 }
@@ -108,14 +133,33 @@ fn find(place: Place, report: &Report) -> Option<(String, f64)> {
 }
 
 impl Promise {
-    fn word(&self, measured: f64) -> &'static str {
-        let keeps = |limit: f64| match self.better {
-            Better::Less => measured <= limit,
-            Better::More => measured >= limit,
+    /// Aim and floor; none if nobody was measured to compare with.
+    fn limits(&self, report: &Report) -> Option<(f64, f64)> {
+        let (rows, figure) = match (self.limits, self.place) {
+            (Limits::Fixed { aim, floor }, _) => return Some((aim, floor)),
+            (Limits::Rows(rows), Place::Row(_, figure)) => (rows, figure),
+            (Limits::Rows(_), Place::Ratio(_)) => return None,
         };
-        if keeps(self.aim) {
+        let mut peers: Vec<f64> =
+            rows.iter().filter_map(|row| report.row(row)?.figure(figure)).collect();
+        peers.sort_by(f64::total_cmp);
+        let (least, most) = (*peers.first()?, *peers.last()?);
+        Some(match self.better {
+            Better::Less => (least, most),
+            Better::More => (most, least),
+        })
+    }
+}
+
+impl Better {
+    fn word(self, measured: f64, aim: f64, floor: f64) -> &'static str {
+        let keeps = |limit: f64| match self {
+            Self::Less => measured <= limit,
+            Self::More => measured >= limit,
+        };
+        if keeps(aim) {
             "ok"
-        } else if keeps(self.floor) {
+        } else if keeps(floor) {
             "short"
         } else {
             "FAIL"
@@ -125,33 +169,56 @@ impl Promise {
 
 #[cfg(test)]
 mod tests {
-    use super::{Better, PROMISES, at_most, ratio};
+    use super::{Better, Limits, PROMISES, judge};
+    use crate::report::{Report, Row};
 
     #[track_caller]
-    fn check(promise: super::Promise, measured: f64, expected: &str) {
-        assert_eq!(promise.word(measured), expected);
+    fn check(better: Better, measured: f64, aim: f64, floor: f64, expected: &str) {
+        assert_eq!(better.word(measured, aim, floor), expected);
     }
 
     #[test]
     fn a_figure_is_ok_short_or_failed() {
-        let time = at_most("start", "dormouse", "p50_ms", 5.0, 10.0);
-        check(time, 5.0, "ok");
-        check(time, 5.1, "short");
-        check(time, 10.1, "FAIL");
-        let times_faster = ratio("docker", Better::More, 20.0, 8.0);
-        check(times_faster, 30.0, "ok");
-        check(times_faster, 8.0, "short");
-        check(times_faster, 7.9, "FAIL");
+        check(Better::Less, 5.0, 5.0, 10.0, "ok");
+        check(Better::Less, 5.1, 5.0, 10.0, "short");
+        check(Better::Less, 10.1, 5.0, 10.0, "FAIL");
+        check(Better::More, 30.0, 20.0, 8.0, "ok");
+        check(Better::More, 8.0, 20.0, 8.0, "short");
+        check(Better::More, 7.9, 20.0, 8.0, "FAIL");
     }
 
     #[test]
     fn no_floor_is_better_than_its_aim() {
         for promise in PROMISES {
+            let Limits::Fixed { aim, floor } = promise.limits else { continue };
             let is_right = match promise.better {
-                Better::Less => promise.aim <= promise.floor,
-                Better::More => promise.aim >= promise.floor,
+                Better::Less => aim <= floor,
+                Better::More => aim >= floor,
             };
             assert!(is_right, "{promise:?}");
         }
+    }
+
+    #[track_caller]
+    fn check_pull(rows: &[(&str, f64)], expected: &[(f64, f64, &str)]) {
+        let row = |(name, ms): &(&str, f64)| Row::timed(name, &[*ms].into_iter().collect());
+        let rows = rows.iter().map(row).collect();
+        let report = Report { bench: "pull".to_owned(), rows, ..Report::default() };
+        let verdicts = judge(&report);
+        let found: Vec<_> = verdicts.iter().map(|v| (v.aim, v.floor, v.word)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_figure_can_be_held_against_those_of_peers() {
+        let own = |ms| ("dormouse_debian", ms);
+        let peers = [("docker_debian", 9.0), ("podman_debian", 7.0), ("docker_layers", 1.0)];
+        let with_peers = |ms| [&[own(ms)], &peers[..]].concat();
+        check_pull(&with_peers(6.0), &[(7.0, 9.0, "ok")]);
+        check_pull(&with_peers(8.0), &[(7.0, 9.0, "short")]);
+        check_pull(&with_peers(9.1), &[(7.0, 9.0, "FAIL")]);
+        check_pull(&[own(8.0), peers[0]], &[(9.0, 9.0, "ok")]);
+        check_pull(&[own(8.0)], &[]);
+        check_pull(&peers, &[]);
     }
 }

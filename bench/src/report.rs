@@ -68,14 +68,23 @@ impl Report {
 
     /// Adds `ratios.<peer>` = the peer's p50 / ours, and `ratios.floor` the other way round.
     pub(crate) fn add_ratios(&mut self) {
-        let p50 = |name| self.row(name).and_then(|row| row.figure("p50_ms"));
-        let Some(own) = p50("dormouse").filter(|own| *own > 0.0) else { return };
-        let over_own = |peer| Some((peer, p50(peer)? / own));
-        let mut ratios: Vec<_> =
-            ["docker", "podman", "runc"].into_iter().filter_map(over_own).collect();
-        ratios
-            .extend(p50("floor").filter(|floor| *floor > 0.0).map(|floor| ("floor", own / floor)));
-        self.ratios = ratios.into_iter().map(|(name, ratio)| (name.to_owned(), ratio)).collect();
+        self.add_ratios_to("dormouse", &["docker", "podman", "runc"]);
+        if let (Some(own), Some(floor)) = (self.p50_ms("dormouse"), self.p50_ms("floor")) {
+            self.ratios.push(("floor".to_owned(), own / floor));
+        }
+    }
+
+    /// Adds `ratios.<peer>` = the peer's p50 / that of the row `own`, as far as both are there.
+    pub(crate) fn add_ratios_to(&mut self, own: &str, peers: &[&str]) {
+        let Some(own) = self.p50_ms(own) else { return };
+        let over_own = |peer: &&str| Some(((*peer).to_owned(), self.p50_ms(peer)? / own));
+        let ratios: Vec<_> = peers.iter().filter_map(over_own).collect();
+        self.ratios.extend(ratios);
+    }
+
+    /// A p50 that can be compared.
+    fn p50_ms(&self, row: &str) -> Option<f64> {
+        self.row(row)?.figure("p50_ms").filter(|ms| *ms > 0.0)
     }
 
     /// The one object that programs read.
@@ -119,6 +128,14 @@ mod tests {
         assert_eq!(json["rows"][0]["p50_ms"], 5.0);
         assert_eq!(json["rows"][0]["n"], 1);
         assert_eq!(json["ratios"], serde_json::json!({"docker": 30.0, "floor": 2.0}));
+    }
+
+    #[test]
+    fn ratios_of_one_image_are_called_after_the_peers_rows() {
+        let rows = vec![row("dormouse_debian", 5.0), row("docker_debian", 150.0)];
+        let mut report = Report { rows, ..Report::default() };
+        report.add_ratios_to("dormouse_debian", &["docker_debian", "podman_debian"]);
+        assert_eq!(report.ratios, [("docker_debian".to_owned(), 30.0)]);
     }
 
     #[test]

@@ -116,43 +116,81 @@ const UNIT: &str = "[Unit]\nDescription=counts its starts\n\
 #[test]
 fn a_unit_enabled_in_one_round_is_active_in_the_next() {
     let instance = with_debian();
-    let id = started(&instance, &json!({"exec": ["/sbin/init"]}));
-    wait_for_systemd(&instance, &id);
-    assert!(instance.sh(&id, "cat /proc/[0-9]*/comm").lines().any(|comm| comm == "systemd"));
-    let enable = format!(
-        "printf '%s' \"{UNIT}\" > /etc/systemd/system/counter.service && \
-         SYSTEMD_OFFLINE=1 systemctl enable counter.service 2>&1"
-    );
-    drop(instance.sh(&id, &enable));
-    for round in 1..=3 {
+    let id = with_systemd(&instance);
+    let unit = "/etc/systemd/system/counter.service";
+    drop(instance.sh(&id, &format!("printf '%s' \"{UNIT}\" > {unit}")));
+    systemctl(&instance, &id, "enable --now counter.service");
+    for round in 1..=4 {
+        assert_eq!(systemctl(&instance, &id, "is-active counter.service"), "active\n");
+        assert_eq!(instance.sh(&id, "wc -l < /var/starts"), format!("{round}\n"));
         drop(instance.post(&format!("{}/stop", Instance::path(&id)), &Value::Null).expect(200));
         instance.wait_for(&id, "stopped");
         let exit = tests::fixture::last_exit(&instance, &id)["exit_event"].clone();
         assert_eq!(exit["requested_stop"], true, "{exit}");
         instance.start_machine(&id);
         wait_for_systemd(&instance, &id);
-        assert_eq!(systemctl(&instance, &id, &["is-active", "counter.service"]), "active");
-        assert_eq!(instance.sh(&id, "wc -l < /var/starts"), format!("{round}\n"));
     }
     let log = instance.sh(&id, "journalctl --boot --no-pager --unit counter.service");
     assert!(log.contains("Started counter.service"), "{log}");
+}
+
+#[test]
+fn root_rules_systemd_from_a_command() {
+    let instance = with_debian();
+    let id = with_systemd(&instance);
+    let status = systemctl(&instance, &id, "status --no-pager");
+    assert!(status.contains("init.scope"), "{status}");
+    assert_eq!(instance.sh(&id, "cat /proc/1/comm"), "systemd\n");
+    // Where systemd puts whom it finds beside itself.
+    assert_eq!(instance.sh(&id, "grep ^0:: /proc/self/cgroup"), "0::/init.scope\n");
+    let run = "systemd-run --wait --pipe --quiet sh -c 'echo from a unit; exit 3'";
+    let outcome = instance.exec(&id, &["/bin/sh", "-c", run]);
+    assert_eq!(outcome["stdout"], "from a unit\n", "{outcome}");
+    assert_eq!(outcome["exit_code"], 3, "{outcome}");
+    for verb in ["stop", "start", "restart"] {
+        systemctl(&instance, &id, &format!("{verb} systemd-journald.service"));
+    }
+    systemctl(&instance, &id, "daemon-reexec");
+    wait_for_systemd(&instance, &id);
+}
+
+#[test]
+fn a_command_beside_systemd_ends_as_any_other() {
+    let instance = with_debian();
+    let id = with_systemd(&instance);
+    let killed = instance.exec(&id, &["/bin/sh", "-c", "kill -USR1 $$"]);
+    assert_eq!(killed["exit_signal"], 10, "{killed}");
+    let body = json!({"command": ["sleep", "4246"], "timeout": 1});
+    let late = instance.post(&format!("{}/exec", Instance::path(&id)), &body);
+    assert_eq!(late.refusal(408).code, "exec_timeout");
+    testkit::eventually("the command that took too long is gone", || {
+        let list = instance.get(&format!("{}/ps", Instance::path(&id))).expect(200);
+        let processes = list.as_array().expect("a list");
+        let has = |words: &str| processes.iter().any(|one| one["command"] == words);
+        assert!(has("/sbin/init"), "{list}");
+        (!has("sleep 4246")).then_some(())
+    });
+}
+
+/// A machine whose program is systemd, once that has started everything.
+fn with_systemd(instance: &Instance) -> String {
+    let id = started(instance, &json!({"exec": ["/sbin/init"]}));
+    wait_for_systemd(instance, &id);
+    id
 }
 
 /// Waits until systemd has started what it was to start.
 #[track_caller]
 fn wait_for_systemd(instance: &Instance, id: &str) {
     testkit::eventually("systemd has started", || {
-        matches!(&*systemctl(instance, id, &["is-system-running"]), "running" | "degraded")
-            .then_some(())
+        let outcome = instance.exec(id, &["systemctl", "is-system-running"]);
+        let state = outcome["stdout"].as_str().unwrap_or_default();
+        matches!(state.trim(), "running" | "degraded").then_some(())
     });
 }
 
-/// Asks as an ordinary user, over D-Bus: systemd's private socket takes no root that it cannot see,
-/// and commands run outside its own pid namespace.
+/// Gives systemd an order, which it carries out; returns what it says.
 #[track_caller]
-fn systemctl(instance: &Instance, id: &str, words: &[&str]) -> String {
-    let command: Vec<&str> = std::iter::once("systemctl").chain(words.iter().copied()).collect();
-    let body = json!({"command": command, "user": "nobody"});
-    let outcome = instance.post(&format!("{}/exec", Instance::path(id)), &body).expect(200);
-    outcome["stdout"].as_str().unwrap_or_default().trim().to_owned()
+fn systemctl(instance: &Instance, id: &str, words: &str) -> String {
+    instance.sh(id, &format!("systemctl {words}"))
 }

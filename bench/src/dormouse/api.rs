@@ -6,11 +6,15 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const APP: &str = "bench";
 
 /// RAM of a machine in MiB: the smallest that a client may ask for.
 const MACHINE_RAM_MIB: u32 = 256;
+
+/// Longest wait for a machine whose image comes from a registry: a herd on a busy host.
+const PULL_MAX: Duration = Duration::from_mins(5);
 
 /// A connection to the API.
 pub(crate) struct Api {
@@ -42,28 +46,28 @@ impl Api {
 
     /// Makes a machine that is not started; returns its id.
     pub(crate) fn create_stopped(&mut self) -> anyhow::Result<String> {
-        let id = self.create(true)?;
+        let id = self.create(&stamp_config(), true)?;
         self.wait(&id, "stopped")?;
+        Ok(id)
+    }
+
+    /// Makes a machine from an image that may have to be pulled; returns its id when it is ready to
+    /// be started.
+    pub(crate) fn create_pulled(&mut self, image: &str) -> anyhow::Result<String> {
+        let id = self.create(&config(image), true)?;
+        self.wait_long(&id, "stopped", PULL_MAX)?;
         Ok(id)
     }
 
     /// Makes a machine and starts it; returns its id when it runs.
     pub(crate) fn create_started(&mut self) -> anyhow::Result<String> {
-        let id = self.create(false)?;
+        let id = self.create(&stamp_config(), false)?;
         self.wait(&id, "started")?;
         Ok(id)
     }
 
-    fn create(&mut self, skip_launch: bool) -> anyhow::Result<String> {
-        let body = json!({
-            "config": {
-                "image": image::NAME,
-                "init": { "exec": [image::PROGRAM] },
-                "restart": { "policy": "no" },
-                "guest": { "cpu_kind": "shared", "cpus": 1, "memory_mb": MACHINE_RAM_MIB },
-            },
-            "skip_launch": skip_launch,
-        });
+    fn create(&mut self, config: &Value, skip_launch: bool) -> anyhow::Result<String> {
+        let body = json!({ "config": config, "skip_launch": skip_launch });
         let path = format!("/v1/apps/{APP}/machines");
         let machine = self.call("POST", &path, &body.to_string())?.value()?;
         let id = machine["id"].as_str().context("the new machine has no id")?;
@@ -106,6 +110,39 @@ impl Api {
         self.call("DELETE", &format!("/v1/apps/{APP}/machines/{id}?force=true"), "").map(drop)
     }
 
+    /// Destroys the machine; returns when nothing of it is left.
+    pub(crate) fn destroy_fully(&mut self, id: &str) -> anyhow::Result<()> {
+        self.destroy(id)?;
+        self.wait(id, "destroyed")
+    }
+
+    /// Digest of the machine's image.
+    pub(crate) fn image_digest(&mut self, id: &str) -> anyhow::Result<String> {
+        let machine = self.call("GET", &format!("/v1/apps/{APP}/machines/{id}"), "")?.value()?;
+        let digest = machine["image_ref"]["digest"].as_str().map(str::to_owned);
+        digest.context("the machine's image has no digest")
+    }
+
+    /// Removes an image that no machine uses.
+    pub(crate) fn remove_image(&mut self, digest: &str) -> anyhow::Result<()> {
+        self.call("DELETE", &format!("/v1/images/{digest}"), "").map(drop)
+    }
+
+    /// Waits longer than one request may. A machine that fails is not waited for.
+    fn wait_long(&mut self, id: &str, state: &str, patience: Duration) -> anyhow::Result<()> {
+        let path = format!("/v1/apps/{APP}/machines/{id}/wait?state={state},failed&timeout=60");
+        let deadline = Instant::now() + patience;
+        loop {
+            let reply = self.http.json("GET", &path, "")?;
+            if reply.is_timeout() && Instant::now() < deadline {
+                continue;
+            }
+            let waited = reply.good().with_context(|| format!("GET {path}"))?.value()?;
+            ensure!(waited["state"] == state, "the machine is not {state}: {waited}");
+            return Ok(());
+        }
+    }
+
     fn wait(&mut self, id: &str, state: &str) -> anyhow::Result<()> {
         let waited = self.on_machine("GET", id, &format!("wait?state={state}&timeout=60"), "")?;
         let waited: Value = waited.value()?;
@@ -127,6 +164,22 @@ impl Api {
         let reply = self.http.json(method, path, body)?;
         reply.good().with_context(|| format!("{method} {path}"))
     }
+}
+
+/// A machine that runs the program that stamps.
+fn stamp_config() -> Value {
+    let mut config = config(image::NAME);
+    config["init"] = json!({ "exec": [image::PROGRAM] });
+    config
+}
+
+/// A machine that runs what its image says.
+fn config(image: &str) -> Value {
+    json!({
+        "image": image,
+        "restart": { "policy": "no" },
+        "guest": { "cpu_kind": "shared", "cpus": 1, "memory_mb": MACHINE_RAM_MIB },
+    })
 }
 
 /// How many machines are in the answer of [`Api::list`].

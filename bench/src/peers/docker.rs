@@ -1,5 +1,7 @@
 //! `dockerd`, asked through its API over its unix socket.
 
+pub(crate) mod pull;
+
 use super::{Creates, Starts};
 use crate::cleanup::Guard;
 use crate::clock::{ms_between, now_ns};
@@ -71,7 +73,7 @@ impl Docker {
         };
         docker.import(image)?;
         for _ in 0..n {
-            let container = docker.create_container()?;
+            let container = docker.create_container(image::NAME, image::PROGRAM)?;
             docker.containers.push(container);
         }
         Ok(docker)
@@ -85,10 +87,10 @@ impl Docker {
         self.http.request("POST", &path, "application/x-tar", &tarball)?.good().map(drop)
     }
 
-    fn create_container(&mut self) -> anyhow::Result<String> {
+    fn create_container(&mut self, image: &str, program: &str) -> anyhow::Result<String> {
         let body = json!({
-            "Image": image::NAME,
-            "Cmd": [image::PROGRAM],
+            "Image": image,
+            "Cmd": [program],
             "StopSignal": "SIGKILL",
             "HostConfig": { "NetworkMode": "none", "CgroupParent": self.cgroup_parent },
         });
@@ -171,7 +173,7 @@ impl Creates for Docker {
 
     fn create(&mut self) -> anyhow::Result<f64> {
         let asked_ns = now_ns();
-        let id = self.create_container()?;
+        let id = self.create_container(image::NAME, image::PROGRAM)?;
         self.start_container(&id)?;
         let started_ns = now_ns();
         self.running = Some(id);

@@ -1,5 +1,7 @@
 //! Dormouse through its HTTP API.
 
+pub(crate) mod pull;
+
 use super::{Creates, Starts};
 use crate::clock::{ms_between, now_ns};
 use crate::dormouse::Instance;

@@ -1,5 +1,7 @@
 //! `podman`, which has no daemon: each call is a process.
 
+pub(crate) mod pull;
+
 use super::{Creates, Starts};
 use crate::cleanup::{self, Guard};
 use crate::clock::{ms_between, now_ns};
@@ -67,18 +69,20 @@ impl Podman {
             _footprint: footprint,
         };
         for _ in 0..n {
-            let container = podman.create_container()?;
+            let container = podman.create_container(image::NAME, image::PROGRAM)?;
             podman.containers.push(container);
         }
         Ok(podman)
     }
 
-    fn create_container(&mut self) -> anyhow::Result<String> {
+    /// Makes a container; the image is pulled if it is not there.
+    fn create_container(&mut self, image: &str, program: &str) -> anyhow::Result<String> {
         let name = format!("c{}", self.n_made);
         self.n_made += 1;
         let mut create = self.home.command();
         create
-            .args(["create", "--name", &name, "--network", "none", "--log-driver", "k8s-file"])
+            .args(["create", "--quiet", "--tls-verify=false", "--name", &name])
+            .args(["--network", "none", "--log-driver", "k8s-file"])
             .arg("--log-opt")
             .arg(format!("path={}", self.home.log(&name).display()))
             .arg("--conmon-pidfile")
@@ -86,7 +90,7 @@ impl Podman {
             .args(["--cgroup-parent", &self.home.cgroup_parent])
             // Raising limits needs a capability that this host may lack.
             .args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"])
-            .args([image::NAME, image::PROGRAM]);
+            .args([image, program]);
         process::run(&mut create)?;
         Ok(name)
     }
@@ -108,6 +112,8 @@ impl Home {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
+            // Layers on their way; what is interrupted leaves them.
+            .env("TMPDIR", &self.dir)
             .arg("--root")
             .arg(self.dir.join("root"))
             .arg("--runroot")
@@ -180,7 +186,7 @@ impl Creates for Podman {
 
     fn create(&mut self) -> anyhow::Result<f64> {
         let asked_ns = now_ns();
-        let name = self.create_container()?;
+        let name = self.create_container(image::NAME, image::PROGRAM)?;
         process::run(self.home.command().args(["start", &name]))?;
         let started_ns = now_ns();
         self.running = Some(name);

@@ -11,9 +11,11 @@ pub mod error;
 pub mod exec;
 pub mod frame;
 pub mod host;
+pub mod image;
 pub mod lease;
 pub mod machine;
 pub mod moment;
+pub mod registry_auth;
 pub mod request;
 pub mod shell_words;
 pub mod signal;
@@ -23,8 +25,10 @@ pub use config::MachineConfig;
 pub use duration::GoDuration;
 pub use error::ErrorBody;
 pub use exec::{AttachRequest, ExecReply, ExecRequest, TerminalSize};
-pub use host::{
-    CreateToken, Doctor, ImageInfo, ImportImage, Region, Regions, TokenCreated, TokenInfo, Usage,
+pub use host::{CreateToken, Doctor, Region, Regions, TokenCreated, TokenInfo, Usage};
+pub use image::{
+    ImageDetail, ImageInfo, ImportImage, LayerProgress, PruneImages, PrunedImages, PullImage,
+    PullLine, PullProgress, Pulled,
 };
 pub use lease::{Lease, LeaseReply, LeaseRequest};
 pub use machine::{Event, ImageRef, Machine, MachineVersion, OrgMachine, OrgMachines, Sleep};

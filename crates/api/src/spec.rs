@@ -25,7 +25,7 @@ use model::spec::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-pub use echo::{echoed, normalised};
+pub use echo::{Echo, echoed, normalised};
 
 /// Longest image reference: a registry's host name, repository and digest fit several times.
 const IMAGE_MAX_BYTES: usize = 1024;

@@ -17,6 +17,7 @@ mod logs;
 mod machines;
 mod metadata;
 mod query;
+mod registry_auth;
 mod reply;
 mod tokens;
 mod view;
@@ -51,8 +52,10 @@ fn host_routes() -> Router<Control> {
         .route("/doctor", get(host::doctor))
         .route("/usage", get(host::usage))
         .route("/images", get(images::list))
-        .route("/images/import", post(images::import))
-        .route("/images/{digest}", delete(images::remove))
+        .route("/images/pull", post(images::pull::pull))
+        .route("/images/import", post(images::import::import))
+        .route("/images/prune", post(images::prune))
+        .route("/images/{digest}", get(images::show).delete(images::remove))
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/current", get(tokens::current))
         .route("/tokens/{token}", delete(tokens::revoke))

@@ -71,6 +71,9 @@ pub(crate) enum Verb {
     /// Images: what machines are made from
     #[command(subcommand)]
     Image(verbs::image::ImageVerb),
+    /// Policies: rules by which a machine governs its own sleep
+    #[command(subcommand)]
+    Policy(verbs::policy::PolicyVerb),
     /// Access tokens of the API
     #[command(subcommand)]
     Token(verbs::token::TokenVerb),

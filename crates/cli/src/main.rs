@@ -7,12 +7,16 @@
 //! * [`args`]: the words of the command line.
 //! * [`verbs`]: one file for each.
 //! * [`context`]: the client and what `--json` means.
+//! * [`images`], [`pull`], [`docker`]: images by their names, on their way, and who asks for them.
 //! * [`output`], [`failure`]: the one way out for text, and for errors.
 
 mod args;
 mod context;
+mod docker;
 mod failure;
+mod images;
 mod output;
+mod pull;
 mod terminal;
 mod verbs;
 

@@ -7,6 +7,7 @@ mod doctor;
 pub(crate) mod down;
 pub(crate) mod image;
 pub(crate) mod machine;
+pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod token;
 pub(crate) mod up;
@@ -30,6 +31,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Machine(verb) => context::run(&global, async |c| machine::machine(c, &verb).await),
         Verb::App(verb) => context::run(&global, async |c| app::app(c, &verb).await),
         Verb::Image(verb) => context::run(&global, async |c| image::image(c, &verb).await),
+        Verb::Policy(verb) => policy::policy(&global, &verb),
         Verb::Token(verb) => context::run(&global, async |c| token::token(c, &verb).await),
         Verb::Usage(args) => context::run(&global, async |c| usage::usage(c, &args).await),
     }

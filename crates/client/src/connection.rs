@@ -1,8 +1,7 @@
 //! Connections to the daemon: opened when needed, kept for the next call.
 
+use crate::body::RequestBody;
 use crate::error::ClientError;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::fmt;
@@ -55,7 +54,7 @@ impl Target {
     }
 }
 
-pub(crate) type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Sender = SendRequest<RequestBody>;
 
 async fn handshake<I>(io: I) -> Result<Sender, ClientError>
 where

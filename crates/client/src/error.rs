@@ -22,6 +22,12 @@ pub enum ClientError {
         /// What it said.
         body: Box<ErrorBody>,
     },
+    /// A pull that had begun came to nothing.
+    #[error("{}", body.error)]
+    Pull {
+        /// What the daemon said.
+        body: Box<ErrorBody>,
+    },
     /// The connection failed on the way.
     #[error("the connection failed")]
     Http(#[from] hyper::Error),
@@ -72,7 +78,7 @@ impl ClientError {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Api { body, .. } => Some(&body.code),
+            Self::Api { body, .. } | Self::Pull { body } => Some(&body.code),
             _ => None,
         }
     }
@@ -81,7 +87,7 @@ impl ClientError {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Api { body, .. } => body.hint.as_deref(),
+            Self::Api { body, .. } | Self::Pull { body } => body.hint.as_deref(),
             Self::Connect { .. } => Some(
                 "is the daemon running? `dormouse up` starts it; `--data-dir` or `--url` say where it is",
             ),
@@ -95,7 +101,7 @@ impl ClientError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Api { body, .. } => body.retryable,
+            Self::Api { body, .. } | Self::Pull { body } => body.retryable,
             Self::Connect { .. } | Self::Http(_) | Self::Io(_) | Self::Timeout { .. } => true,
             Self::Request(_) | Self::Decode { .. } | Self::TooLarge { .. } | Self::Frame(_) => {
                 false

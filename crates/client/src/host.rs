@@ -1,10 +1,8 @@
-//! The host: images, tokens, doctor, use.
+//! The host: tokens, doctor, use.
 
 use crate::path::{self, encoded};
 use crate::{Client, ClientError};
-use api::contract::{
-    CreateToken, Doctor, ImageInfo, ImportImage, Ok as Done, TokenCreated, TokenInfo, Usage,
-};
+use api::contract::{CreateToken, Doctor, Ok as Done, TokenCreated, TokenInfo, Usage};
 
 impl Client {
     /// Whether the daemon answers.
@@ -21,31 +19,6 @@ impl Client {
     /// [`ClientError`].
     pub async fn doctor(&self) -> Result<Doctor, ClientError> {
         self.get("/v1/doctor").await
-    }
-
-    /// Makes an image from a file of the daemon's host.
-    ///
-    /// # Errors
-    /// [`ClientError`]; codes `invalid_image`, `disk_full`.
-    pub async fn import_image(&self, path: &str, name: &str) -> Result<ImageInfo, ClientError> {
-        let wish = ImportImage { path: path.to_owned(), name: name.to_owned() };
-        self.post("/v1/images/import", &wish).await
-    }
-
-    /// Images of the host.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn images(&self) -> Result<Vec<ImageInfo>, ClientError> {
-        self.get("/v1/images").await
-    }
-
-    /// Removes an image that no machine needs.
-    ///
-    /// # Errors
-    /// [`ClientError`]; codes `in_use`, `image_not_found`.
-    pub async fn remove_image(&self, digest: &str) -> Result<(), ClientError> {
-        self.delete::<Done>(&format!("/v1/images/{}", encoded(digest))).await.map(|_| ())
     }
 
     /// Makes a token; its secret is in this answer only.

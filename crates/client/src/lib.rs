@@ -4,15 +4,18 @@
 //! those of [`api::contract`]. It retries nothing but a request that was never sent, because a
 //! connection it kept had been closed meanwhile.
 //!
-//! * [`Client`]: where to, and the calls: [`apps`], [`machines`], [`host`].
-//! * [`logs`], [`attach`]: calls that go on.
+//! * [`Client`]: where to, and the calls: [`apps`], [`machines`], [`images`], [`host`].
+//! * [`logs`], [`attach`], and the pulls of [`images`]: calls that go on.
 //! * [`error`]: what can go wrong.
 
 pub mod apps;
 pub mod attach;
+mod body;
 mod connection;
 pub mod error;
 pub mod host;
+pub mod images;
+mod lines;
 pub mod logs;
 pub mod machines;
 mod path;
@@ -21,10 +24,13 @@ mod send;
 pub use attach::{AttachReader, AttachWriter};
 pub use connection::Target;
 pub use error::ClientError;
+pub use images::PullStream;
 pub use logs::LogStream;
 pub use machines::StartOutcome;
 
+use api::contract::registry_auth::encode;
 use connection::Pool;
+use registry::{Credentials, Secret};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +41,8 @@ pub struct Client {
     pool: Arc<Pool>,
     token: Option<Arc<str>>,
     lease_nonce: Option<Arc<str>>,
+    /// Value of the header; a secret.
+    registry_auth: Option<Secret>,
 }
 
 impl Client {
@@ -53,13 +61,24 @@ impl Client {
     /// A client of the daemon at `target`, with a token if there is one.
     #[must_use]
     pub fn new(target: Target, token: Option<String>) -> Self {
-        Self { pool: Arc::new(Pool::new(target)), token: token.map(Arc::from), lease_nonce: None }
+        Self {
+            pool: Arc::new(Pool::new(target)),
+            token: token.map(Arc::from),
+            lease_nonce: None,
+            registry_auth: None,
+        }
     }
 
     /// The same client as holder of a lease: writes carry its nonce.
     #[must_use]
     pub fn with_lease(&self, nonce: &str) -> Self {
         Self { lease_nonce: Some(Arc::from(nonce)), ..self.clone() }
+    }
+
+    /// The same client with credentials for a registry: its pulls, creates and updates carry them.
+    #[must_use]
+    pub fn with_credentials(&self, credentials: &Credentials) -> Self {
+        Self { registry_auth: encode(credentials).map(Secret::new), ..self.clone() }
     }
 
     /// Where it calls.

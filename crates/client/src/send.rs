@@ -1,12 +1,14 @@
 //! One request and its answer.
 
 use crate::Client;
+use crate::body::{RequestBody, whole};
 use crate::connection::Sender;
 use crate::error::ClientError;
 use api::contract::ErrorBody;
 use api::contract::lease::NONCE_HEADER;
+use api::contract::registry_auth::REGISTRY_AUTH_HEADER;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName};
 use hyper::{Method, Request, Response, StatusCode};
@@ -59,20 +61,28 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<(T, HeaderMap), ClientError> {
+        self.exchange_within(TIMEOUT, self.request(method, path, body, &[])?).await
+    }
+
+    /// Sends a request and reads its answer, which is JSON, all within `limit`.
+    pub(crate) async fn exchange_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        request: Request<RequestBody>,
+    ) -> Result<(T, HeaderMap), ClientError> {
+        let path = request.uri().path().to_owned();
         let calling = async {
-            let (response, sender) = self.send(self.request(method, path, body, &[])?).await?;
+            let (response, sender) = self.send(request).await?;
             let (head, body) = response.into_parts();
-            let bytes = collected(body, path).await?;
+            let bytes = collected(body, &path).await?;
             self.pool.give_back(sender);
             let bytes = if bytes.is_empty() { Bytes::from_static(b"null") } else { bytes };
-            let decoded = serde_json::from_slice(&bytes);
-            let value =
-                decoded.map_err(|source| ClientError::Decode { path: path.to_owned(), source })?;
+            let value = serde_json::from_slice(&bytes)
+                .map_err(|source| ClientError::Decode { path: path.clone(), source })?;
             Ok((value, head.headers))
         };
-        let timeout_s = TIMEOUT.as_secs();
-        let elapsed = |_| Err(ClientError::Timeout { timeout_s });
-        tokio::time::timeout(TIMEOUT, calling).await.unwrap_or_else(elapsed)
+        let elapsed = |_| Err(ClientError::Timeout { timeout_s: limit.as_secs() });
+        tokio::time::timeout(limit, calling).await.unwrap_or_else(elapsed)
     }
 
     /// The request; a body that is `()` is left out.
@@ -82,7 +92,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
         headers: &[(HeaderName, &str)],
-    ) -> Result<Request<Full<Bytes>>, ClientError> {
+    ) -> Result<Request<RequestBody>, ClientError> {
         let bytes = serde_json::to_vec(body)
             .map_err(|source| ClientError::Decode { path: path.to_owned(), source })?;
         let bytes = if bytes == b"null" { Vec::new() } else { bytes };
@@ -97,16 +107,19 @@ impl Client {
         if let Some(nonce) = &self.lease_nonce {
             request = request.header(NONCE_HEADER, &**nonce);
         }
+        if let Some(auth) = &self.registry_auth {
+            request = request.header(REGISTRY_AUTH_HEADER, auth.expose());
+        }
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        request.body(Full::new(Bytes::from(bytes))).map_err(ClientError::Request)
+        request.body(whole(bytes)).map_err(ClientError::Request)
     }
 
     /// Sends and hears the head of the answer; an error answer becomes [`ClientError::Api`].
     pub(crate) async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Request<RequestBody>,
     ) -> Result<(Response<Incoming>, Sender), ClientError> {
         let path = request.uri().path().to_owned();
         let (response, sender) = self.exchange(request).await?;
@@ -124,7 +137,7 @@ impl Client {
 
     async fn exchange(
         &self,
-        mut request: Request<Full<Bytes>>,
+        mut request: Request<RequestBody>,
     ) -> Result<(Response<Incoming>, Sender), ClientError> {
         while let Some(mut sender) = self.pool.take_idle() {
             if sender.ready().await.is_err() {

@@ -53,19 +53,20 @@ impl Capacity {
     /// Promises room, or says in the reference's words why there is none.
     pub(crate) fn reserve(self: &Arc<Self>, size: GuestSize) -> Result<Reservation, String> {
         let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = promised.with(size);
+        *promised = self.fitting(promised.with(size))?;
+        Ok(Reservation { capacity: Arc::clone(self), size })
+    }
+
+    /// `after` if it is within the limits.
+    fn fitting(&self, after: Promised) -> Result<Promised, String> {
         let lacking = if after.ram_mib > self.ram_mib_max {
             "memory"
         } else if after.cpu_sixteenths > self.cpu_sixteenths_max {
             "CPU"
         } else {
-            *promised = after;
-            return Ok(Reservation { capacity: Arc::clone(self), size });
+            return Ok(after);
         };
-        Err(format!(
-            "could not reserve resource for machine: insufficient {lacking} available to fulfill \
-             request"
-        ))
+        Err(format!("insufficient {lacking} available to fulfill request"))
     }
 
     /// Promises room for a machine that runs already, whatever the limits say.
@@ -75,10 +76,33 @@ impl Capacity {
         Reservation { capacity: Arc::clone(self), size }
     }
 
-    /// Whether a machine of this size could ever run here.
-    pub(crate) fn fits_at_all(&self, size: GuestSize) -> bool {
-        let alone = Promised::default().with(size);
-        alone.ram_mib <= self.ram_mib_max && alone.cpu_sixteenths <= self.cpu_sixteenths_max
+    /// Says in the reference's words why a machine of this size could never run here.
+    pub(crate) fn fit_alone(&self, size: GuestSize) -> Result<(), String> {
+        self.fitting(Promised::default().with(size)).map(drop)
+    }
+}
+
+impl Reservation {
+    /// Promises another size instead, or says in the reference's words why that is not possible;
+    /// nothing has changed then.
+    pub(crate) fn resize(&mut self, size: GuestSize) -> Result<(), String> {
+        let mut promised = self.capacity.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = promised.without(self.size).with(size);
+        let is_less =
+            after.ram_mib <= promised.ram_mib && after.cpu_sixteenths <= promised.cpu_sixteenths;
+        *promised = if is_less { after } else { self.capacity.fitting(after)? };
+        self.size = size;
+        Ok(())
+    }
+
+    /// Promises another size instead, whatever the limits say.
+    pub(crate) fn settle(&mut self, size: GuestSize) {
+        if size != self.size {
+            let mut promised =
+                self.capacity.promised.lock().unwrap_or_else(PoisonError::into_inner);
+            *promised = promised.without(self.size).with(size);
+            self.size = size;
+        }
     }
 }
 
@@ -135,7 +159,7 @@ mod tests {
         let capacity = Capacity::new(1_000_000, 1);
         let large = GuestSize { cpu_kind: CpuKind::Performance, cpus: 17, memory_mib: 2048 };
         assert!(capacity.reserve(large).unwrap_err().contains("insufficient CPU"));
-        assert!(!capacity.fits_at_all(large));
+        assert!(capacity.fit_alone(large).is_err());
     }
 
     #[test]
@@ -144,6 +168,19 @@ mod tests {
         let promised: Vec<_> = (0..256).map(|_| capacity.reserve(size(1, 256)).unwrap()).collect();
         assert_eq!(promised.len(), 256);
         assert!(capacity.reserve(size(1, 256)).is_err());
+    }
+
+    #[test]
+    fn a_promise_grows_as_far_as_there_is_room() {
+        let capacity = Capacity::new(256, 1);
+        let mut first = capacity.reserve(size(1, 512)).expect("half of 4 × 256 MiB");
+        let second = capacity.reserve(size(1, 256)).expect("a quarter");
+        assert!(first.resize(size(1, 1024)).is_err());
+        drop(second);
+        first.resize(size(1, 1024)).expect("all of it");
+        assert!(capacity.reserve(size(1, 256)).is_err());
+        first.resize(size(1, 256)).expect("less is always possible");
+        assert!(capacity.reserve(size(1, 768)).is_ok());
     }
 
     #[test]

@@ -3,14 +3,18 @@
 mod admin;
 mod create;
 mod doctor;
+mod images;
 mod inside;
 mod lease;
 mod life;
 mod machines;
 
+use crate::checkpoints;
 use crate::error::ControlError;
 use crate::inner::{GuestApi, Inner, chance};
 use crate::machine::Command;
+use crate::pressure;
+use crate::pulls;
 use crate::recover::{self, Parts};
 use model::{AppName, MachineId, NetworkName, hex_of};
 use net::NetworkId;
@@ -52,6 +56,9 @@ impl Control {
         recover::recover(&self.inner).await?;
         let inner = Arc::clone(&self.inner);
         drop(tokio::spawn(recover::sweep_for_ever(Arc::clone(&self.inner))));
+        drop(tokio::spawn(checkpoints::expire_for_ever(Arc::clone(&self.inner))));
+        drop(tokio::spawn(pulls::free_for_ever(Arc::clone(&self.inner))));
+        drop(tokio::spawn(pressure::watch_for_ever(self.clone())));
         // Off the path to the first answer: a start that comes sooner makes its own.
         drop(tokio::task::spawn_blocking(move || recover::fill_pools(&inner)));
         Ok(())

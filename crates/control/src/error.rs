@@ -6,6 +6,7 @@
 //! * `start_failure`: which failed starts trying again cannot help.
 
 mod advice;
+mod of_images;
 mod start_failure;
 mod state_conflict;
 
@@ -16,6 +17,7 @@ pub use state_conflict::StateConflict;
 use model::{MachineId, Refused};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Why control did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +113,30 @@ pub enum ControlError {
     /// The image cannot be had.
     #[error("the image could not be prepared")]
     Image(#[from] image::ImageError),
+    /// The image does not come from its registry.
+    #[error(transparent)]
+    Registry(#[from] registry::RegistryError),
+    /// A tenant's request has no way to a registry.
+    #[error("there is no way to registry `{registry}` for tenants of this host")]
+    NoWayOut {
+        /// Which registry.
+        registry: String,
+    },
+    /// What is to come does not fit beside what must stay free.
+    #[error(
+        "the image needs up to {} MiB, of {} MiB that are free a tenth of the disk must stay so",
+        needed_bytes >> 20,
+        free_bytes >> 20
+    )]
+    LittleRoom {
+        /// What is to come.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// Work that several waited for has failed; its error is this one's.
+    #[error(transparent)]
+    Shared(Arc<ControlError>),
     /// The disk cannot be had.
     #[error("the disk could not be prepared")]
     Disk(#[from] disk::DiskError),
@@ -161,6 +187,15 @@ impl ControlError {
         Self::Host { action, path: path.to_path_buf(), source }
     }
 
+    /// The error itself, also of work that several waited for.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.root(),
+            error => error,
+        }
+    }
+
     /// Whether it comes down to a full disk: the caller can do something about that.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
@@ -170,6 +205,7 @@ impl ControlError {
             Self::Disk(error) => error.is_disk_full(),
             Self::Host { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             Self::StartFailed { code, .. } => code == "disk_full",
+            Self::Shared(error) => error.is_disk_full(),
             _ => false,
         }
     }

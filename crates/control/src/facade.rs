@@ -1,10 +1,15 @@
 //! What others may ask of control, as types.
 
+mod images;
+
+pub use images::*;
+
 use guest_proto::message::{ExecOrders, StartFailure};
 use model::units::DurationMs;
 use model::{AppName, EventId, MachineSpec, VersionId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use store::MachineRecord;
 use tokio::sync::mpsc;
 
 /// A machine to create.
@@ -28,6 +33,18 @@ pub struct CreateMachine {
     pub lease: Option<LeaseWish>,
     /// Who asks, for the event.
     pub actor: String,
+    /// Who asks.
+    pub access: ImageAccess,
+}
+
+/// A machine that was created.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The machine.
+    pub record: MachineRecord,
+    /// Why the registry of its image was not asked, or what came of it, when what was here before is
+    /// used: for the header `Dormouse-Image: cached; reason=…`.
+    pub cached_because: Option<String>,
 }
 
 /// A new version for a machine.
@@ -41,6 +58,8 @@ pub struct UpdateMachine {
     pub current_version: Option<VersionId>,
     /// Do not start it afterwards unless it was up.
     pub skip_launch: bool,
+    /// Who asks.
+    pub access: ImageAccess,
 }
 
 /// A lease to take or to extend.

@@ -3,6 +3,7 @@
 use crate::capacity::Capacity;
 use crate::error::ControlError;
 use crate::machine::Command;
+use crate::pulls::Pulls;
 use crate::shim::ShimPool;
 use crate::watch::Watchers;
 use model::{BootId, EventId, InstanceTag, MachineId, RunId, UnixMs, VersionId};
@@ -10,8 +11,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use store::{StoreError, Tx};
 use tokio::io::DuplexStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// Requests that may wait for one machine. A thousand would be a bug of the caller; more than a few
 /// dozen already means that nobody will read the answers.
@@ -46,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) config: ControlConfig,
     pub(crate) store: store::Store,
     pub(crate) images: image::ImageStore,
+    pub(crate) pulls: Pulls,
     pub(crate) disks: disk::DiskStore,
     pub(crate) router: Arc<net::Router>,
     pub(crate) v4_range: net::addr::V4Range,
@@ -58,6 +61,11 @@ pub(crate) struct Inner {
     pub(crate) tasks: Mutex<HashMap<MachineId, mpsc::Sender<Command>>>,
     /// Turns of machines that come back after a reboot of the host.
     pub(crate) returns: Arc<Semaphore>,
+    /// Rung when a checkpoint has been kept: it may be the next one to expire.
+    pub(crate) checkpoint_kept: Notify,
+    /// Rung when somebody should look at the room on the data file system now: there is little, or
+    /// a machine gets a task while none had one.
+    pub(crate) look_at_room: Notify,
     pub(crate) plan_locks: Mutex<HashMap<MachineId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -73,6 +81,25 @@ impl Inner {
         self.store.instance()
     }
 
+    /// As `Store::write`, for a change that frees space: on a full disk the ballast, which is kept
+    /// for this, is given back, and the change is tried once more. Nothing else gives it back while
+    /// this process runs.
+    pub(crate) async fn write_freeing<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        change: impl Fn(&Tx<'_>) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.store.write(name, change.clone()).await {
+            Err(StoreError::DiskFull) => {
+                if let Err(error) = disk::ballast::release(&self.config.data_dir) {
+                    tracing::warn!(%error, "the ballast is not given back");
+                }
+                self.store.write(name, change).await
+            }
+            other => other,
+        }
+    }
+
     /// Hands a command to the machine's task, which is made when there is none.
     ///
     /// # Errors
@@ -83,6 +110,9 @@ impl Inner {
         command: Command,
     ) -> Result<(), ControlError> {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if tasks.is_empty() {
+            self.look_at_room.notify_one();
+        }
         let sender = tasks
             .entry(id.clone())
             .or_insert_with(|| crate::machine::spawn(Arc::clone(self), id.clone()));

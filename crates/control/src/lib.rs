@@ -9,9 +9,12 @@
 //! * `machine`: the task of one active machine.
 //! * `shim`: the connection to a shim.
 //! * `plans`: durable plans: create, update, destroy.
+//! * `pressure`: what happens before the data file system is full.
+//! * `pulls`: images from registries.
 //! * `recover`: starting is recovering.
 
 mod capacity;
+mod checkpoints;
 pub mod control;
 pub mod error;
 pub mod facade;
@@ -22,14 +25,18 @@ mod machine;
 mod names;
 mod orders;
 mod plans;
+mod pressure;
+mod pulls;
 mod recover;
 mod shim;
 mod watch;
 
 pub use capacity::{CPU_OVERCOMMIT, RAM_OVERCOMMIT};
+pub use checkpoints::CHECKPOINT_RETENTION;
 pub use control::Control;
 pub use error::{Advice, ControlError, Fault, StateConflict};
 pub use facade::*;
 pub use inner::{ControlConfig, GuestApi};
 pub use orders::{LOG_MAX_BYTES, LOG_MAX_FILES, PIDS_MAX};
+pub use pulls::ImageSettings;
 pub use recover::Parts;

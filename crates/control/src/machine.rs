@@ -3,17 +3,23 @@
 //! It reads its record from the store when it begins, hears commands, its shim and its timers, and
 //! ends when the machine is settled without a shim and nobody waits. A sleeping machine is a row.
 
+mod admission;
 mod adopt;
 mod commit;
 mod effects;
+mod guest;
 mod launch;
+mod metering;
+mod requests;
 mod shim_news;
 mod streams;
 mod task;
 mod timers;
+mod timings;
 
 pub(crate) use launch::words_of;
 
+use crate::capacity::Reservation;
 use crate::error::ControlError;
 use crate::facade::{ExecStream, StopOverride, Wanted};
 use crate::inner::{Inner, MACHINE_QUEUE_MAX};
@@ -28,6 +34,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
 /// What a machine's task can be told.
 #[derive(Debug)]
 pub(crate) enum Command {
+    /// Room on the host that was promised before the machine had a task: when it was created.
+    Promise(Reservation),
     /// Somebody wants it up or down. Answered when it is up, or when the way down has begun.
     Want { want: Want, cause: Cause, stop: StopOverride, reply: Reply<Wanted> },
     /// Stop and start again. Answered when it is up again.

@@ -4,57 +4,30 @@
 //! is stored before the next begins. After a crash the plan goes on at the first step that is not
 //! stored as done, so a step may run twice. An unknown step stops the plan loudly.
 
+mod kinds;
 mod steps;
+
+pub(crate) use kinds::plan_of;
 
 use crate::error::ControlError;
 use crate::inner::Inner;
 use crate::machine::{Command, PlanEnd};
+use crate::pulls;
 use failpoint::StepFault;
-use model::{Effect, MachineId, UnixMs};
+use kinds::{end_of, steps_of, word};
+use model::{MachineId, UnixMs};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::{NewPlan, PlanKind, PlanRecord, PlanState, StoreError, Tx};
 
 /// Version of the step lists below; stored with each plan.
-const PLAN_VERSION: u32 = 1;
+const PLAN_VERSION: u32 = 2;
 
 /// Attempts of one step before the plan fails: long enough for a disk that is briefly full.
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Wait before the second attempt; doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-
-/// The kind of plan that an effect stands for.
-pub(crate) const fn plan_of_effect(effect: &Effect) -> Option<PlanKind> {
-    match effect {
-        Effect::Prepare => Some(PlanKind::Update),
-        Effect::Remove => Some(PlanKind::Destroy),
-        Effect::Launch(_)
-        | Effect::Stop { .. }
-        | Effect::Kill { .. }
-        | Effect::Sleep { .. }
-        | Effect::Wake { .. }
-        | Effect::NotifyRest { .. }
-        | Effect::Release(_)
-        | Effect::WakeOwed { .. }
-        | Effect::Arm { .. }
-        | Effect::Disarm(_) => None,
-    }
-}
-
-/// The steps of a plan, in order.
-fn steps_of(kind: PlanKind) -> Vec<String> {
-    let names: &[&str] = match kind {
-        PlanKind::Create | PlanKind::Update => &["image", "disk"],
-        PlanKind::Destroy => &["leftovers", "disk", "references"],
-        PlanKind::Suspend
-        | PlanKind::Checkpoint
-        | PlanKind::Fork
-        | PlanKind::Import
-        | PlanKind::Export => &[],
-    };
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
 
 /// Stores a new plan of the machine. One that has not ended goes on if it is of the same kind, and
 /// is given up if it is not: a destroy does not wait for a create.
@@ -64,12 +37,20 @@ pub(crate) fn begin(
     kind: PlanKind,
     now: UnixMs,
 ) -> Result<(), StoreError> {
+    match tx.active_plan(machine)? {
+        Some(active) if active.kind == kind => Ok(()),
+        _ => begin_anew(tx, machine, kind, now),
+    }
+}
+
+/// As [`begin`], for a machine whose version has changed: steps that were done are not done for it.
+pub(crate) fn begin_anew(
+    tx: &Tx<'_>,
+    machine: &MachineId,
+    kind: PlanKind,
+    now: UnixMs,
+) -> Result<(), StoreError> {
     if let Some(active) = tx.active_plan(machine)? {
-        let is_same =
-            active.kind == kind || (active.kind == PlanKind::Create && kind == PlanKind::Update);
-        if is_same {
-            return Ok(());
-        }
         tx.fail_plan(active.id, "given up for another plan", now)?;
     }
     tx.begin_plan(
@@ -100,6 +81,7 @@ pub(crate) fn go_on(inner: &Arc<Inner>, machine: &MachineId) {
         };
         forget_lock(&inner, &machine, lock);
         let Some(end) = end else { return };
+        inner.pulls.forget(&machine);
         if let Err(error) = inner.tell(&machine, Command::PlanEnded(end)) {
             // The plan's end is in the store: the machine's stuck timer looks again.
             tracing::warn!(%machine, %error, "the end of a plan was not heard");
@@ -174,44 +156,15 @@ fn last_of(inner: &Inner, machine: &MachineId) -> Option<Last> {
 
 async fn begin_again(inner: &Inner, failed: &PlanRecord) -> Option<PlanRecord> {
     let (machine, kind, now) = (failed.machine.clone(), failed.kind, model::clock::now());
-    let begun = inner
-        .store
-        .write("plan.again", move |tx| {
-            begin(tx, &machine, kind, now)?;
-            tx.active_plan(&machine)
-        })
-        .await;
+    let begun = write(inner, kind, "plan.again", move |tx| {
+        begin(tx, &machine, kind, now)?;
+        tx.active_plan(&machine)
+    })
+    .await;
     begun.unwrap_or_else(|error| {
         tracing::error!(machine = %failed.machine, %error, "a failed plan cannot begin again");
         None
     })
-}
-
-/// The kind as one word, for step names.
-const fn word(kind: PlanKind) -> &'static str {
-    match kind {
-        PlanKind::Create => "create",
-        PlanKind::Update => "update",
-        PlanKind::Destroy => "destroy",
-        PlanKind::Suspend => "suspend",
-        PlanKind::Checkpoint => "checkpoint",
-        PlanKind::Fork => "fork",
-        PlanKind::Import => "import",
-        PlanKind::Export => "export",
-    }
-}
-
-const fn end_of(kind: PlanKind) -> PlanEnd {
-    match kind {
-        PlanKind::Destroy => PlanEnd::Removed,
-        PlanKind::Create
-        | PlanKind::Update
-        | PlanKind::Suspend
-        | PlanKind::Checkpoint
-        | PlanKind::Fork
-        | PlanKind::Import
-        | PlanKind::Export => PlanEnd::Prepared,
-    }
 }
 
 /// Why a plan does not go on.
@@ -228,12 +181,10 @@ async fn run_steps(inner: &Arc<Inner>, plan: &PlanRecord) -> Result<(), Stop> {
         failpoint::hit("plan.step.ran");
         let (id, step) = (plan.id, name.clone());
         let now = model::clock::now();
-        let completed = inner
-            .store
-            .write("plan.step", move |tx| {
-                tx.complete_step(id, &step, &serde_json::Value::Null, now).map(drop)
-            })
-            .await;
+        let completed = write(inner, plan.kind, "plan.step", move |tx| {
+            tx.complete_step(id, &step, &serde_json::Value::Null, now).map(drop)
+        })
+        .await;
         match completed {
             Ok(()) => {}
             Err(StoreError::Conflict { .. }) => return Err(Stop::Superseded),
@@ -242,7 +193,7 @@ async fn run_steps(inner: &Arc<Inner>, plan: &PlanRecord) -> Result<(), Stop> {
     }
     let id = plan.id;
     let now = model::clock::now();
-    let finished = inner.store.write("plan.finish", move |tx| tx.finish_plan(id, now)).await;
+    let finished = write(inner, plan.kind, "plan.finish", move |tx| tx.finish_plan(id, now)).await;
     match finished {
         Ok(()) => Ok(()),
         Err(StoreError::Conflict { .. }) => Err(Stop::Superseded),
@@ -287,19 +238,46 @@ async fn try_step(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(
     }
     let times = if fault == StepFault::RunTwice { 2 } else { 1 };
     for _ in 0..times {
-        let (inner, machine) = (Arc::clone(inner), plan.machine.clone());
-        let (kind, name) = (plan.kind, name.to_owned());
-        tokio::task::spawn_blocking(move || steps::run(&inner, &machine, kind, &name))
-            .await
-            .unwrap_or_else(|panic| Err(ControlError::Bug { message: panic.to_string() }))?;
+        run_once(inner, plan, name).await?;
     }
     Ok(())
+}
+
+async fn run_once(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(), ControlError> {
+    if let (PlanKind::Create | PlanKind::Update, "image") = (plan.kind, name) {
+        return pulls::prepare(inner, &plan.machine).await;
+    }
+    let (inner, machine) = (Arc::clone(inner), plan.machine.clone());
+    let (kind, name) = (plan.kind, name.to_owned());
+    tokio::task::spawn_blocking(move || steps::run(&inner, &machine, kind, &name))
+        .await
+        .unwrap_or_else(|panic| Err(ControlError::Bug { message: panic.to_string() }))
+}
+
+/// Stores how far a plan has come; one that destroys finds room also on a full disk.
+async fn write<T: Send + 'static>(
+    inner: &Inner,
+    kind: PlanKind,
+    name: &'static str,
+    change: impl Fn(&Tx<'_>) -> Result<T, StoreError> + Clone + Send + 'static,
+) -> Result<T, StoreError> {
+    match kind {
+        PlanKind::Destroy => inner.write_freeing(name, change).await,
+        PlanKind::Create
+        | PlanKind::Update
+        | PlanKind::Suspend
+        | PlanKind::Checkpoint
+        | PlanKind::Fork
+        | PlanKind::Import
+        | PlanKind::Export => inner.store.write(name, change).await,
+    }
 }
 
 async fn fail(inner: &Inner, plan: &PlanRecord, message: &str) {
     let (id, message) = (plan.id, message.to_owned());
     let now = model::clock::now();
-    let stored = inner.store.write("plan.fail", move |tx| tx.fail_plan(id, &message, now)).await;
+    let stored =
+        write(inner, plan.kind, "plan.fail", move |tx| tx.fail_plan(id, &message, now)).await;
     if let Err(error) = stored {
         tracing::error!(plan = %id, %error, "the failure of a plan could not be stored");
     }

@@ -7,6 +7,7 @@ use crate::capacity::Capacity;
 use crate::error::ControlError;
 use crate::inner::{ControlConfig, Inner};
 use crate::machine::Command;
+use crate::pulls::{ImageSettings, Pulls};
 use crate::shim::ShimPool;
 use model::MachineId;
 use net::addr::V4Block;
@@ -18,7 +19,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use store::{MachineFilter, NetworkRecord, Store};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// Machines taken over at once: the kernel's mount lock makes more of them no faster.
 const ADOPTED_AT_ONCE: usize = 64;
@@ -40,11 +41,13 @@ pub struct Parts {
     pub router: RouterConfig,
     /// Slots to keep ready: fewest and most.
     pub slots_ready: (u16, u16),
+    /// What the operator decides about images.
+    pub images: ImageSettings,
 }
 
 /// Opens everything below control.
 pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
-    let Parts { config, store, namespaces, router, slots_ready } = parts;
+    let Parts { config, store, namespaces, router, slots_ready, images: settings } = parts;
     let shims_dir = config.runtime_dir.join("shims");
     fs::create_dir_all(&shims_dir).map_err(|e| ControlError::host("create", &shims_dir, e))?;
     let networks = store.read(|reader| reader.networks())?;
@@ -58,6 +61,7 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
     };
     let slots = SlotPool::open(&namespaces, Arc::clone(&router), pool)?;
     let images = image::ImageStore::open(&config.data_dir, &config.runtime_dir)?;
+    let pulls = Pulls::open(&settings, egress, &router, &config.data_dir)?;
     let disks = disk::DiskStore::open(&config.data_dir)?;
     if let Err(error) = disk::ballast::trim(&config.data_dir) {
         tracing::warn!(%error, "there is no room for the ballast");
@@ -69,10 +73,13 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
         guest_api: Mutex::new(None),
         tasks: Mutex::new(HashMap::new()),
         returns: Arc::new(Semaphore::new(RETURNS_AT_ONCE)),
+        checkpoint_kept: Notify::new(),
+        look_at_room: Notify::new(),
         plan_locks: Mutex::new(HashMap::new()),
         config,
         store,
         images,
+        pulls,
         disks,
         router,
         v4_range,

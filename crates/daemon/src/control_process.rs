@@ -85,6 +85,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
         namespaces,
         router: RouterConfig { egress, ..RouterConfig::default() },
         slots_ready: options.slots_ready,
+        images: options.images.settings()?,
     };
     let result = runtime.block_on(serve(parts, listener, data_dir, runtime_dir));
     runtime.shutdown_timeout(Duration::from_secs(1));

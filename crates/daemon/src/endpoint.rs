@@ -2,12 +2,18 @@
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io::Write as _};
 
 const FILE: &str = "endpoint.json";
+
+/// How files of the daemon become visible.
+const DOOR: durable::Door = durable::Door {
+    write: "daemon.write",
+    before_rename: "daemon.rename.before",
+    after_rename: "daemon.rename.after",
+};
 
 /// File in the data directory with the owner's token.
 pub const OWNER_TOKEN_FILE: &str = "owner.token";
@@ -48,20 +54,6 @@ impl Endpoint {
 
 /// Writes a file that only its owner may read, whole or not at all.
 pub(crate) fn write_private(path: &Path, text: &[u8]) -> anyhow::Result<()> {
-    let half = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&half)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        failpoint::hit("daemon.rename.before");
-        fs::rename(&half, path)?;
-        failpoint::hit("daemon.rename.after");
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    DOOR.replace(&path.with_extension("new"), path, text)
+        .with_context(|| format!("cannot write {}", path.display()))
 }

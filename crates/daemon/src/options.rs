@@ -1,8 +1,11 @@
 //! What an instance is told at its start.
 
 use anyhow::Context as _;
+use control::ImageSettings;
+use registry::trust::DOCKER_CERTS_DIR;
+use registry::{AllowList, Trust};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Default data directory.
 pub const DATA_DIR: &str = "/var/lib/dormouse";
@@ -32,6 +35,55 @@ pub struct UpOptions {
     pub boot_id_file: PathBuf,
     /// Slots kept ready: fewest and most.
     pub slots_ready: (u16, u16),
+    /// Which registries are used, and how.
+    pub images: ImageOptions,
+}
+
+/// What an instance is told about images.
+#[derive(Clone, Debug, Default)]
+pub struct ImageOptions {
+    /// Patterns of the only registries that may be used; empty allows every registry.
+    pub allow_registries: Vec<String>,
+    /// Registries that may be spoken to without TLS, `host[:port]`.
+    pub insecure_registries: Vec<String>,
+    /// Files with certificates of authorities that sign for registries, besides the host's.
+    pub registry_cas: Vec<PathBuf>,
+    /// Docker's `config.json` with the owner's credentials.
+    pub docker_config: Option<PathBuf>,
+    /// Most that images take together before unused ones go, in GiB.
+    pub budget_gib: Option<u64>,
+}
+
+impl ImageOptions {
+    /// As control takes them; reads the certificates.
+    ///
+    /// # Errors
+    /// A pattern is none, or a file of certificates cannot be used.
+    pub(crate) fn settings(&self) -> anyhow::Result<ImageSettings> {
+        let list = |patterns: &[String]| AllowList::of(patterns.iter().map(String::as_str));
+        let allowed = match self.allow_registries.as_slice() {
+            [] => None,
+            patterns => Some(list(patterns).context("`--allow-registry` cannot be used")?),
+        };
+        let insecure = list(&self.insecure_registries);
+        Ok(ImageSettings {
+            allowed,
+            insecure: insecure.context("`--insecure-registry` cannot be used")?,
+            trust: Trust::of_host(&self.registry_cas, Some(Path::new(DOCKER_CERTS_DIR)))?,
+            docker_config: self.docker_config.clone(),
+            budget_bytes: self.budget_gib.map(|gib| gib.saturating_mul(1 << 30)),
+        })
+    }
+
+    fn control_args(&self) -> Vec<String> {
+        let path = |option: &str, path: &PathBuf| format!("--{option}={}", path.display());
+        let allow = self.allow_registries.iter().map(|p| format!("--allow-registry={p}"));
+        let insecure = self.insecure_registries.iter().map(|h| format!("--insecure-registry={h}"));
+        let cas = self.registry_cas.iter().map(|file| path("registry-ca", file));
+        let docker_config = self.docker_config.iter().map(|file| path("docker-config", file));
+        let budget = self.budget_gib.iter().map(|gib| format!("--image-budget-gib={gib}"));
+        allow.chain(insecure).chain(cas).chain(docker_config).chain(budget).collect()
+    }
 }
 
 impl UpOptions {
@@ -47,6 +99,7 @@ impl UpOptions {
             init: None,
             boot_id_file: PathBuf::from("/proc/sys/kernel/random/boot_id"),
             slots_ready: (4, 8),
+            images: ImageOptions::default(),
         }
     }
 
@@ -66,6 +119,7 @@ impl UpOptions {
         }
         args.extend(self.shim.iter().map(|path| format!("--shim={}", path.display())));
         args.extend(self.init.iter().map(|path| format!("--init={}", path.display())));
+        args.extend(self.images.control_args());
         args
     }
 

@@ -1,6 +1,7 @@
 //! Everything that can go wrong with a disk.
 
 use crate::record::AttachKind;
+use durable::DurableError;
 use model::ids::MachineId;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,7 +110,7 @@ impl DiskError {
     /// Whether the cause is a full disk.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Self::Io { source, .. } if durable::is_disk_full(source))
     }
 
     /// Wraps the error of a system call; made for `map_err`.
@@ -119,5 +120,12 @@ impl DiskError {
     ) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source: source.into() }
+    }
+}
+
+impl From<DurableError> for DiskError {
+    fn from(error: DurableError) -> Self {
+        let DurableError { action, path, source } = error;
+        Self::Io { action, path, source }
     }
 }

@@ -19,7 +19,6 @@
 
 mod attach;
 mod clone;
-mod durable;
 mod error;
 mod lock;
 mod mend;
@@ -33,5 +32,12 @@ pub use error::DiskError;
 pub use lock::DiskLock;
 pub use mend::mend;
 pub use record::{AttachKind, DiskRecord};
-pub use space::{BALLAST_BYTES, ballast, free_ratio, is_full};
+pub use space::{BALLAST_BYTES, ballast, is_full, room};
 pub use store::{DISK_SIZE_GIB_MAX, DiskStore};
+
+/// How files of this room become visible.
+const DOOR: durable::Door = durable::Door {
+    write: "disk.write",
+    before_rename: "disk.rename.before",
+    after_rename: "disk.rename.after",
+};

@@ -1,6 +1,6 @@
 //! The record beside each disk.
 
-use crate::durable;
+use crate::DOOR;
 use crate::error::DiskError;
 use model::ids::Digest;
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,6 @@ impl DiskRecord {
     /// Puts the record at `path`, by way of `tmp`.
     pub(crate) fn save(&self, tmp: &Path, path: &Path) -> Result<(), DiskError> {
         let bytes = serde_json::to_vec(self).expect("a record has only plain fields");
-        durable::write(tmp, path, &bytes)
+        Ok(DOOR.replace(tmp, path, &bytes)?)
     }
 }

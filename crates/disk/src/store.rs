@@ -1,11 +1,13 @@
-//! The disks of all machines: made, found, reset, removed.
+//! The disks of all machines: made, found, removed.
 
+mod checkpoint;
+
+use crate::DOOR;
 use crate::clone::clone_sparse;
-use crate::durable;
 use crate::error::DiskError;
 use crate::lock::DiskLock;
 use crate::record::{AttachKind, DiskRecord, RECORD_FILE};
-use crate::template;
+use crate::template::{self, GIB};
 use model::ids::{Digest, MachineId};
 use model::spec::disk_dir_name;
 use std::collections::HashSet;
@@ -19,8 +21,6 @@ pub const DISK_SIZE_GIB_MAX: u32 = 2048;
 
 /// Unit of `st_blocks`. Source: inode(7).
 const STAT_BLOCK_BYTES: u64 = 512;
-
-const GIB: u64 = 1 << 30;
 
 /// The disks below one data directory. Only the control process makes or removes them.
 #[derive(Debug)]
@@ -73,20 +73,6 @@ impl DiskStore {
         template::ensure(&self.template_path(size_gib), &self.temporary(), size_bytes(size_gib)?)
     }
 
-    /// Replaces the disk by an empty one of the same size and base, unused as at create.
-    ///
-    /// # Errors
-    /// [`DiskError::Missing`], or [`DiskError::InUse`] while the machine runs.
-    pub fn reset(&self, machine: &MachineId) -> Result<DiskRecord, DiskError> {
-        let record = self.record(machine)?;
-        let _held = DiskLock::hold(&self.disk_path(machine), Duration::ZERO)?;
-        let size_gib = u32::try_from(record.size_bytes / GIB).unwrap_or(u32::MAX);
-        self.ensure_template(size_gib)?;
-        let fresh = DiskRecord::unused(record.base_digest, record.size_bytes);
-        self.place_fresh(machine, size_gib, &fresh)?;
-        Ok(fresh)
-    }
-
     /// Takes the disk for attaching it as `kind`, which the first use fixes; waits at most
     /// `patience` for the run before to be detached. A shim, which must not open the store, calls
     /// [`DiskLock::acquire`] itself.
@@ -118,9 +104,9 @@ impl DiskStore {
             return Ok(());
         }
         let doomed = self.temporary();
-        durable::rename(&dir, &doomed)?;
+        DOOR.rename(&dir, &doomed)?;
         durable::sync_parent(&dir)?;
-        durable::remove_tree(&doomed)
+        Ok(durable::remove_tree(&doomed)?)
     }
 
     /// The record of the machine's disk.
@@ -195,30 +181,17 @@ impl DiskStore {
         record.save(&self.temporary(), &self.record_path(machine))?;
         let tmp = self.temporary();
         let file = clone_sparse(&self.template_path(size_gib), &tmp)?;
-        durable::publish(&file, &tmp, &self.disk_path(machine))
+        Ok(DOOR.publish(&file, &tmp, &self.disk_path(machine))?)
     }
 
     fn quarantine(&self, name: &str) -> Result<PathBuf, DiskError> {
         let place = self.data_dir.join("quarantine").join("machines");
-        durable::make_dir(&place)?;
-        let free = (0_u32..)
-            .map(|n| place.join(format!("{name}.{n}")))
-            .find(|path| !path.exists())
-            .expect("a free number exists");
-        let from = self.machines_dir().join(name);
-        durable::rename(&from, &free)?;
-        durable::sync_parent(&from)?;
-        Ok(free)
+        Ok(DOOR.set_aside(&self.machines_dir().join(name), &place)?)
     }
 
-    /// Names below `machines/`; those that are not text cannot be ours and are left alone.
+    /// Names below `machines/`.
     fn dir_names(&self) -> Result<Vec<String>, DiskError> {
-        let dir = self.machines_dir();
-        let entries = std::fs::read_dir(&dir).map_err(DiskError::io("list", &dir))?;
-        let names: Result<Vec<_>, _> =
-            entries.map(|entry| entry.map(|entry| entry.file_name())).collect();
-        let names = names.map_err(DiskError::io("list", &dir))?;
-        Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+        Ok(durable::names_in(&self.machines_dir())?)
     }
 
     fn machines_dir(&self) -> PathBuf {
@@ -230,7 +203,7 @@ impl DiskStore {
     }
 
     fn template_path(&self, size_gib: u32) -> PathBuf {
-        self.data_dir.join("templates").join(format!("ext4-v1-{size_gib}g"))
+        template::path_in(&self.data_dir, size_gib)
     }
 
     fn tmp_dir(&self) -> PathBuf {

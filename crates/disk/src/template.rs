@@ -1,9 +1,9 @@
 //! Formatting: done once per size, so that a new disk costs a sparse copy.
 
-use crate::durable;
+use crate::DOOR;
 use crate::error::DiskError;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// How a disk is formatted.
@@ -26,6 +26,14 @@ const MKFS_ARGS: [&str; 9] = [
 /// Most bytes kept of what a failing `mkfs.ext4` says.
 const STDERR_MAX_BYTES: usize = 2048;
 
+/// Sizes of disks are multiples of this.
+pub(crate) const GIB: u64 = 1 << 30;
+
+/// Where the template for disks of this size is.
+pub(crate) fn path_in(data_dir: &Path, size_gib: u32) -> PathBuf {
+    data_dir.join("templates").join(format!("ext4-v1-{size_gib}g"))
+}
+
 /// Makes sure that the formatted template `path` of `size_bytes` exists; `tmp` is used on the way.
 pub(crate) fn ensure(path: &Path, tmp: &Path, size_bytes: u64) -> Result<(), DiskError> {
     if path.exists() {
@@ -34,7 +42,7 @@ pub(crate) fn ensure(path: &Path, tmp: &Path, size_bytes: u64) -> Result<(), Dis
     let file = File::create(tmp).map_err(DiskError::io("create", tmp))?;
     file.set_len(size_bytes).map_err(DiskError::io("extend", tmp))?;
     format(tmp)?;
-    durable::publish(&file, tmp, path)
+    Ok(DOOR.publish(&file, tmp, path)?)
 }
 
 fn format(path: &Path) -> Result<(), DiskError> {

@@ -1,12 +1,14 @@
 //! The container engine: namespaces of the host's kernel, put together by our own launcher.
 //!
 //! ```text
-//! prepare  lock disk → loop → ext4, detached ┐ idmapped for the slot's user namespace
-//!          image's EROFS, copied, detached   ┘
+//! prepare  lock disk; image's EROFS, copied, detached, idmapped for the slot's user namespace
 //!          cgroup with limits
-//! go       clone3 into v2 cgroup, from an empty mount namespace
-//!            child: v1 cgroups → network → overlay, /proc, /sys, /dev, masks → pivot_root
-//!                   → user namespace → capabilities, no_new_privs, seccomp → exec guest init
+//!          clone3 into v2 cgroup, from an empty mount namespace
+//!            child: v1 cgroups → network → /proc, /sys, /dev, masks ┐ at the same time
+//!            shim:  loop → ext4, detached, idmapped ─ given to child ┘
+//!            child: overlay → pivot_root → user namespace → capabilities, no_new_privs, seccomp
+//!                   → exec guest init, which waits for its orders
+//! go       hear that all this went well; the orders follow, and nothing of the machine ran before
 //! teardown SIGKILL to the pid namespace → unmount, detach → cgroup away
 //! ```
 //!
@@ -20,6 +22,7 @@ mod capabilities;
 mod cgroup;
 mod child;
 mod disk;
+mod gift;
 mod launch;
 mod layers;
 mod masks;
@@ -41,41 +44,28 @@ use crate::watch::Watch;
 use ahead::Ahead;
 use cgroup::Cgroup;
 use child::{FIRST_FREE_FD, Plan};
-use disk::Disk;
-use launch::launch;
+use disk::{Disk, Taken};
+use launch::{Ends, Launch, launch};
 use layers::{idmap, image_layer, init_program, open_namespace};
 use pid1::Pid1Plan;
-use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use shim_proto::RunSpec;
 use shim_proto::message::{Timing, Usage};
 use shim_proto::spec::{ContainerSpec, EngineSpec};
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// One run of one machine in a container.
 #[derive(Debug)]
 pub struct Container {
     ahead: Ahead,
-    prepared: Option<Prepared>,
+    launch: Option<Launch>,
     disk: Option<Disk>,
     cgroup: Option<Cgroup>,
     guest: Option<Guest>,
     ram_limit_bytes: u64,
-}
-
-/// What `prepare` opens for `go`.
-#[derive(Debug)]
-struct Prepared {
-    netns: OwnedFd,
-    userns: Option<OwnedFd>,
-    image: OwnedFd,
-    init: OwnedFd,
-    root: root::Words,
-    hostname: CString,
-    is_pid1: bool,
 }
 
 /// The guest init.
@@ -89,22 +79,65 @@ impl Container {
     /// An engine without a run.
     #[must_use]
     pub fn new(ahead: Ahead) -> Self {
-        Self { ahead, prepared: None, disk: None, cgroup: None, guest: None, ram_limit_bytes: 0 }
+        Self { ahead, launch: None, disk: None, cgroup: None, guest: None, ram_limit_bytes: 0 }
     }
 
-    fn attach_disk(
+    /// Starts the child, which waits for the disk before long.
+    fn launch(
         &mut self,
-        spec: &ContainerSpec,
+        spec: &RunSpec,
+        container: &ContainerSpec,
+        userns: Option<&OwnedFd>,
+    ) -> Result<(), EngineError> {
+        let made = self.ahead.ensure()?;
+        let cgroup = self.cgroup.as_mut().ok_or(EngineError::Order { verb: "launch" })?;
+        let is_pid1 = spec.orders.pid1;
+        let (channel, guest_end) =
+            UnixStream::pair().map_err(EngineError::namespace("make the guest's channel"))?;
+        let (report, child_report) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(EngineError::namespace("make the child's pipe"))?;
+        let (gift, child_gift) =
+            gift::pair().map_err(EngineError::namespace("make the disk's way to the child"))?;
+        let plan = Plan {
+            v1_doors: cgroup.open_v1_doors()?,
+            netns: open_namespace(&container.netns_path)?,
+            userns: userns.map(keep).transpose()?,
+            image: image_layer(&container.image_path, userns)?,
+            gift: child_gift,
+            root: root::Words::new(guest_root(container), spec.limits.ram_bytes, is_pid1),
+            hostname: host_name(spec),
+            init: keep(init_program(&container.init_path)?)?,
+            argv: init_argv(is_pid1),
+            envp: ExecStrings::new(&[]),
+            capabilities: capabilities::for_host(cgroup.guards_devices()),
+            filter: made.filter.clone(),
+            channel: keep(&guest_end)?,
+            report: keep(&child_report)?,
+            of_shim: [report.as_raw_fd(), gift.as_raw_fd(), channel.as_raw_fd()],
+            pid1: is_pid1.then(|| pid1_plan(cgroup)).transpose()?,
+        };
+        drop((guest_end, child_report));
+        let ends = Ends { report, gift, channel };
+        let (launch, pid, pidfd) = launch(&made.bare, plan, cgroup.entry(), ends)?;
+        let pid = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or(0);
+        self.launch = Some(launch);
+        self.guest = Some(Guest { pid, pidfd });
+        Ok(())
+    }
+
+    /// Attaches the disk and gives it to the child.
+    fn give_disk(
+        &mut self,
+        taken: Taken,
         userns: Option<&OwnedFd>,
         watch: &mut Watch,
     ) -> Result<(), EngineError> {
-        let disk = Disk::attach(&spec.disk_path, spec.reset_disk, watch)?;
+        let disk = self.disk.insert(Disk::attach(taken, watch)?);
         if let Some(userns) = userns {
             idmap(disk.mount(), userns, "give the disk an idmap")?;
         }
-        self.disk = Some(disk);
         watch.lap("disk_idmap");
-        Ok(())
+        self.launch.as_ref().map_or(Ok(()), |launch| launch.give(disk.mount()))
     }
 
     fn cgroup(&self) -> Result<&Cgroup, EngineError> {
@@ -134,62 +167,33 @@ impl Engine for Container {
         let mut watch = Watch::start();
         self.ahead.ensure()?;
         watch.lap("ahead");
+        let taken = Taken::take(&container.disk_path, container.reset_disk)?;
+        watch.lap("disk_lock");
         let userns = container.userns_path.as_deref().map(open_namespace).transpose()?;
-        self.attach_disk(container, userns.as_ref(), &mut watch)?;
-        let id = if userns.is_some() { container.id_base } else { 0 };
-        let is_pid1 = spec.orders.pid1;
-        self.prepared = Some(Prepared {
-            netns: open_namespace(&container.netns_path)?,
-            image: image_layer(&container.image_path, userns.as_ref())?,
-            init: init_program(&container.init_path)?,
-            userns,
-            root: root::Words::new(id, spec.limits.ram_bytes, is_pid1),
-            hostname: host_name(spec),
-            is_pid1,
-        });
-        watch.lap("image");
-        let delegate_to = is_pid1.then_some(id);
-        let hierarchies = &self.ahead.ensure()?.hierarchies;
-        let made = Cgroup::make(hierarchies, &container.cgroup, &spec.limits, delegate_to)?;
-        self.cgroup = Some(made);
+        let delegate_to = spec.orders.pid1.then_some(guest_root(container));
+        let made = self.ahead.ensure()?;
+        self.cgroup = Some(Cgroup::make(
+            &made.hierarchies,
+            made.devices.as_ref(),
+            &container.cgroup,
+            &spec.limits,
+            delegate_to,
+        )?);
         self.ram_limit_bytes = spec.limits.ram_bytes;
         watch.lap("cgroup");
+        self.launch(spec, container, userns.as_ref())?;
+        watch.lap("image");
+        self.give_disk(taken, userns.as_ref(), &mut watch)?;
         Ok(watch.into_timings())
     }
 
     fn go(&mut self) -> Result<Running, EngineError> {
         let order = || EngineError::Order { verb: "go" };
-        let prepared = self.prepared.take().ok_or_else(order)?;
-        let disk = self.disk.as_ref().ok_or_else(order)?;
-        let cgroup = self.cgroup.as_ref().ok_or_else(order)?;
-        let made = self.ahead.ensure()?;
-        let (channel, guest_end) =
-            UnixStream::pair().map_err(EngineError::namespace("make the guest's channel"))?;
-        let (report, child_report) = pipe_with(PipeFlags::CLOEXEC)
-            .map_err(EngineError::namespace("make the child's pipe"))?;
-        let plan = Plan {
-            v1_doors: cgroup.open_v1_doors()?,
-            netns: prepared.netns,
-            userns: prepared.userns,
-            image: prepared.image,
-            disk: keep(disk.mount())?,
-            root: prepared.root,
-            hostname: prepared.hostname,
-            init: keep(&prepared.init)?,
-            argv: init_argv(prepared.is_pid1),
-            envp: ExecStrings::new(&[]),
-            capabilities: capabilities::for_host(cgroup::guards_devices(&made.hierarchies)),
-            filter: made.filter.clone(),
-            channel: keep(&guest_end)?,
-            report: keep(&child_report)?,
-            pid1: prepared.is_pid1.then(|| pid1_plan(cgroup)).transpose()?,
-        };
-        drop((guest_end, child_report));
-        let launched = launch(&made.bare, plan, cgroup.entry(), &report)?;
-        let pid = u32::try_from(launched.pid.as_raw_nonzero().get()).unwrap_or(0);
-        let pidfd = keep(&launched.pidfd)?;
-        self.guest = Some(Guest { pid, pidfd: launched.pidfd });
-        Ok(Running { init_pid: pid, pidfd, channel, timings: launched.timings })
+        let launch = self.launch.take().ok_or_else(order)?;
+        let guest = self.guest.as_ref().ok_or_else(order)?;
+        let (init_pid, pidfd) = (guest.pid, keep(&guest.pidfd)?);
+        let (channel, timings) = launch.finish()?;
+        Ok(Running { init_pid, pidfd, channel, timings })
     }
 
     fn freeze(&mut self) -> Result<(), EngineError> {
@@ -240,11 +244,16 @@ impl Engine for Container {
         };
         note(self.kill());
         self.guest = None;
-        self.prepared = None;
+        self.launch = None;
         note(self.disk.take().map_or(Ok(()), Disk::detach));
         note(self.cgroup.take().map_or(Ok(()), |mut cgroup| cgroup.remove()));
         if parts.is_empty() { Ok(()) } else { Err(EngineError::Teardown { parts }) }
     }
+}
+
+/// The id on the host of the guest's root.
+const fn guest_root(container: &ContainerSpec) -> u32 {
+    if container.userns_path.is_some() { container.id_base } else { 0 }
 }
 
 /// A copy above the numbers that the child gives to others.
@@ -267,17 +276,12 @@ fn init_argv(is_pid1: bool) -> ExecStrings {
     }
 }
 
-fn pid1_plan(cgroup: &Cgroup) -> Result<Pid1Plan, EngineError> {
+fn pid1_plan(cgroup: &mut Cgroup) -> Result<Pid1Plan, EngineError> {
     let pair = || socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (init_end, pid1_end) =
         pair().map_err(EngineError::namespace("make the channel of the program's PID 1"))?;
-    let as_result = |errno: Errno| EngineError::namespace("duplicate a descriptor")(errno);
     Ok(Pid1Plan {
-        cgroup: cgroup
-            .delegated()
-            .map(|dir| dir.try_clone_to_owned())
-            .transpose()
-            .map_err(|error| as_result(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?,
+        cgroup: cgroup.take_delegated().ok_or(EngineError::NoInitCgroup)?,
         init_end: keep(&init_end)?,
         pid1_end: keep(&pid1_end)?,
         argv: ExecStrings::new(&[c"dormouse-init", c"pid1"]),

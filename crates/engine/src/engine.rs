@@ -13,13 +13,15 @@ pub trait Engine: Debug {
     /// What this engine can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Takes the disk, makes the cgroup: all that needs no process of the machine.
+    /// Brings up all that the program needs, as far as nothing of the machine runs: disk, cgroup,
+    /// namespaces, perhaps the guest init, which waits for its orders.
     ///
     /// # Errors
     /// Nothing is left behind after [`Engine::teardown`].
     fn prepare(&mut self, spec: &RunSpec) -> Result<Vec<Timing>, EngineError>;
 
-    /// Starts the guest init, which then waits on the channel for its orders.
+    /// Sees to it that the guest init waits on the channel for its orders, and hands that out. What
+    /// went wrong with it since [`Engine::prepare`] is told here.
     ///
     /// # Errors
     /// As [`Engine::prepare`].

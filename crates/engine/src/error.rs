@@ -41,12 +41,12 @@ pub enum EngineError {
         /// Why not.
         source: io::Error,
     },
-    /// This host has no cgroup hierarchy for a limit that was asked for.
-    #[error("this host has no cgroup controller `{controller}`")]
-    NoController {
-        /// The controller.
-        controller: &'static str,
-    },
+    /// The program is an init, and this host has no cgroup that could be given to it.
+    #[error(
+        "a program that is an init needs a cgroup of its own, and on this host neither a v2 tree nor \
+         the v1 hierarchy `name=systemd` is mounted; `mount -t cgroup2 cgroup2 /mnt` helps"
+    )]
+    NoInitCgroup,
     /// A namespace, mount or descriptor that a run needs cannot be had.
     #[error("cannot {action}")]
     Namespace {
@@ -93,7 +93,7 @@ impl EngineError {
             Self::Disk(disk::DiskError::InUse { .. }) => "disk_in_use",
             Self::Disk(error) if error.is_disk_full() => "disk_full",
             Self::Disk(_) | Self::DiskContent { .. } => "disk",
-            Self::Cgroup { .. } | Self::NoController { .. } => "cgroup",
+            Self::Cgroup { .. } | Self::NoInitCgroup => "cgroup",
             Self::Namespace { .. } => "namespace",
             Self::Launch { .. } => "launch",
             Self::Deadline { .. } => "deadline",

@@ -9,6 +9,7 @@
 //! * [`fake`]: no isolation at all, with knobs for tests.
 //! * [`conformance`]: what every engine must do, as one suite.
 
+mod bpf;
 pub mod conformance;
 pub mod container;
 pub mod engine;

@@ -123,6 +123,16 @@ pub(crate) fn mount_setattr(
     .map(drop)
 }
 
+/// Closes a copied process's own copy of a descriptor.
+///
+/// # Safety
+/// Nothing in this process may use or close it afterwards.
+pub(crate) unsafe fn close_copy(fd: RawFd) {
+    // SAFETY: takes a number only; the caller gives it up. An error changes nothing: Linux has let
+    // go of the number even then.
+    unsafe { libc::close(fd) };
+}
+
 /// Marks every descriptor from `first` on to be closed by `execve`.
 pub(crate) fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
     // SAFETY: takes numbers only; flags of descriptors are not memory.

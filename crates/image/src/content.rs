@@ -1,6 +1,6 @@
 //! Blobs by their digest: small documents that say where an image came from.
 
-use crate::durable;
+use crate::DOOR;
 use crate::error::ImageError;
 use crate::layout::Layout;
 use model::ids::{Digest, hex_of};
@@ -39,8 +39,8 @@ pub(crate) fn keep(layout: &Layout, bytes: &[u8]) -> Result<(), ImageError> {
     let path = layout.blob(&digest_of(bytes));
     if !path.exists() {
         let tmp = layout.temporary();
-        durable::write_new(&tmp, bytes)?;
-        durable::rename(&tmp, &path)?;
+        DOOR.write_new(&tmp, bytes)?;
+        DOOR.rename(&tmp, &path)?;
     }
     Ok(())
 }

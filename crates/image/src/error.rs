@@ -1,6 +1,9 @@
 //! Everything that can go wrong with an image.
 
+mod advice;
+
 use crate::unpack::UnpackFailure;
+use durable::DurableError;
 use model::ids::Digest;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,6 +65,14 @@ pub enum ImageError {
         /// What it is.
         actual: Digest,
     },
+    /// The image, or a part of it, is of a kind that is not read here.
+    #[error("{what} is not supported")]
+    Unsupported {
+        /// What: "a manifest of schema version 1".
+        what: String,
+        /// What the image's owner can do.
+        hint: &'static str,
+    },
     /// The image has no variant for this host.
     #[error("the image has no variant for {host}; it has: {offered}")]
     NoVariant {
@@ -90,6 +101,44 @@ pub enum ImageError {
         /// The beginning of what it said.
         stderr: String,
     },
+    /// The file system has less room than what is to come needs.
+    #[error("there is room for {free_bytes} bytes, and {needed_bytes} are to come")]
+    NoRoom {
+        /// What is to come.
+        needed_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// This process is at work on it already; wait for that instead.
+    #[error("{digest} is being pulled already")]
+    UnderWay {
+        /// The image's manifest.
+        digest: Digest,
+    },
+    /// More bytes came than the blob may have.
+    #[error("blob {digest} has more than the {size_bytes} bytes that its manifest says")]
+    BlobTooLong {
+        /// Which.
+        digest: Digest,
+        /// Its size according to the manifest.
+        size_bytes: u64,
+    },
+    /// The blob's end has not come; the rest can be fetched.
+    #[error("blob {digest} ends after {has_bytes} of {size_bytes} bytes")]
+    BlobTooShort {
+        /// Which.
+        digest: Digest,
+        /// Its size according to the manifest.
+        size_bytes: u64,
+        /// What is here.
+        has_bytes: u64,
+    },
+    /// A blob of the pull is not here.
+    #[error("blob {digest} has not come yet")]
+    BlobMissing {
+        /// Which.
+        digest: Digest,
+    },
     /// The store has no such image.
     #[error("no image {digest} in the store")]
     Missing {
@@ -97,7 +146,7 @@ pub enum ImageError {
         digest: Digest,
     },
     /// The stored image is not what was published.
-    #[error("image {digest} is damaged: {why}; import it again")]
+    #[error("image {digest} is damaged: {why}; pull or import it again")]
     Damaged {
         /// Which.
         digest: Digest,
@@ -111,26 +160,6 @@ fn said(stderr: &str) -> String {
 }
 
 impl ImageError {
-    /// Whether the cause is a full disk.
-    #[must_use]
-    pub fn is_disk_full(&self) -> bool {
-        match self {
-            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
-            Self::Unpack(failure) => failure.is_disk_full(),
-            Self::Helper { .. }
-            | Self::NotAnImage { .. }
-            | Self::BadDocument { .. }
-            | Self::TooLarge { .. }
-            | Self::DigestDiffers { .. }
-            | Self::NoVariant { .. }
-            | Self::Ambiguous { .. }
-            | Self::BadName { .. }
-            | Self::Missing { .. }
-            | Self::Damaged { .. } => false,
-            Self::Mkfs { stderr, .. } => stderr.contains("No space left"),
-        }
-    }
-
     /// Wraps the error of a system call; made for `map_err`.
     pub(crate) fn io<E: Into<io::Error>>(
         action: &'static str,
@@ -138,5 +167,12 @@ impl ImageError {
     ) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source: source.into() }
+    }
+}
+
+impl From<DurableError> for ImageError {
+    fn from(error: DurableError) -> Self {
+        let DurableError { action, path, source } = error;
+        Self::Io { action, path, source }
     }
 }

@@ -4,18 +4,20 @@
 //! what it was. A directory with an OCI layout or a `docker save` manifest is a box whose layers are
 //! unpacked in turn; anything else is a root file system.
 
+use crate::DOOR;
 use crate::content::{self, digest_of_hex};
 use crate::detect::find_image;
 use crate::error::ImageError;
-use crate::layout::Workshop;
+use crate::layout::{UNCLAIMED, Workshop};
 use crate::meta::ImageMeta;
 use crate::name::LocalName;
 use crate::oci::{ForeignDir, FoundImage};
 use crate::progress::{Progress, Step};
+use crate::pull::before_window;
 use crate::rootfs;
 use crate::store::ImageStore;
+use crate::tree::Tree;
 use crate::unpack::{Job, LayerJob, UnpackReport};
-use crate::{durable, limits::Limits};
 use model::ids::Digest;
 use model::spec::{ImageConfig, ImageRef};
 use std::fs::File;
@@ -66,7 +68,7 @@ pub struct ImportedImage {
 
 /// What was unpacked, ready to be packed.
 struct Unpacked {
-    tree: PathBuf,
+    tree: Tree,
     digest: Digest,
     config: ImageConfig,
     documents: Vec<Vec<u8>>,
@@ -91,21 +93,10 @@ impl ImageStore {
     ) -> Result<ImportedImage, ImageError> {
         let name = LocalName::parse(name)?;
         let workshop = self.layout.workshop()?;
-        let import = Import { store: self, workshop: &workshop, progress };
+        let importer = Importer { store: self, workshop: &workshop, progress };
         failpoint::hit("image.import.begin");
-        let (image, is_new) = match import.unpack(source, &name.tag)? {
-            Found::Known(meta) => (meta, false),
-            Found::Unpacked(unpacked) => import.publish(unpacked)?,
-        };
-        Ok(ImportedImage {
-            image_ref: name.to_ref(image.digest),
-            config: image.config,
-            size_bytes: image.size_bytes,
-            is_new,
-            n_entries: image.n_entries,
-            n_devices_dropped: image.n_devices_dropped,
-            n_xattrs_dropped: image.n_xattrs_dropped,
-        })
+        let found = importer.unpack(source, &name.tag)?;
+        importer.to_image(found, |digest| name.to_ref(digest))
     }
 }
 
@@ -117,14 +108,45 @@ enum Found {
     Unpacked(Unpacked),
 }
 
-/// One import under way.
-struct Import<'a> {
-    store: &'a ImageStore,
-    workshop: &'a Workshop,
-    progress: &'a dyn Progress,
+/// One import or derivation under way.
+pub(crate) struct Importer<'a> {
+    pub(crate) store: &'a ImageStore,
+    pub(crate) workshop: &'a Workshop,
+    pub(crate) progress: &'a dyn Progress,
 }
 
-impl Import<'_> {
+impl Importer<'_> {
+    /// Makes the image of these layers, which lie in `dir`, unless it is in the store.
+    pub(crate) fn layers_to_image(
+        &self,
+        dir: &ForeignDir,
+        image: FoundImage,
+        image_ref: ImageRef,
+    ) -> Result<ImportedImage, ImageError> {
+        let found = self.unpack_layers(dir, image)?;
+        self.to_image(found, |digest| ImageRef { digest, ..image_ref })
+    }
+
+    fn to_image(
+        &self,
+        found: Found,
+        name: impl FnOnce(Digest) -> ImageRef,
+    ) -> Result<ImportedImage, ImageError> {
+        let (image, is_new) = match found {
+            Found::Known(meta) => (meta, false),
+            Found::Unpacked(unpacked) => self.publish(unpacked)?,
+        };
+        Ok(ImportedImage {
+            image_ref: name(image.digest),
+            config: image.config,
+            size_bytes: image.size_bytes,
+            is_new,
+            n_entries: image.n_entries,
+            n_devices_dropped: image.n_devices_dropped,
+            n_xattrs_dropped: image.n_xattrs_dropped,
+        })
+    }
+
     fn unpack(&self, source: ImportSource<'_>, tag: &str) -> Result<Found, ImageError> {
         let archive = match source {
             ImportSource::Path(path) if path.is_dir() => {
@@ -170,9 +192,8 @@ impl Import<'_> {
     fn unpack_archive(&self, archive: &Path, tag: &str) -> Result<Found, ImageError> {
         let archive = archive.canonicalize().map_err(ImageError::io("find", archive))?;
         let layer = split_path(&archive)?;
-        let tree = rootfs::empty_tree(self.workshop, "outer")?;
-        let report = self.run_unpacker(&tree, vec![layer], false)?;
-        let dir = ForeignDir::new(&tree);
+        let (tree, report) = self.unpack_to_tree("outer", &[layer], false)?;
+        let dir = ForeignDir::new(tree.path());
         if let Some(image) = find_image(&dir, tag)? {
             return self.unpack_layers(&dir, image);
         }
@@ -196,22 +217,42 @@ impl Import<'_> {
             name: layer.name.clone(),
             sha256: layer.digest.as_ref().map(|digest| digest.hex().to_owned()),
             diff_id: Some(layer.diff_id.hex().to_owned()),
+            size_bytes: layer.size_bytes,
         };
-        let layers = image.layers.iter().map(job).collect();
-        let tree = rootfs::empty_tree(self.workshop, "tree")?;
-        let report = self.run_unpacker(&tree, layers, true)?;
+        let layers: Vec<LayerJob> = image.layers.iter().map(job).collect();
+        let (tree, report) = self.unpack_to_tree("tree", &layers, true)?;
         let FoundImage { digest, config, documents, .. } = image;
         Ok(Found::Unpacked(Unpacked { tree, digest, config, documents, report }))
     }
 
+    /// Unpacks the layers in RAM, or on the disk if they do not fit.
+    fn unpack_to_tree(
+        &self,
+        name: &str,
+        layers: &[LayerJob],
+        has_whiteouts: bool,
+    ) -> Result<(Tree, UnpackReport), ImageError> {
+        if let Some(tree) = Tree::in_ram(self.workshop, name, &self.store.limits)? {
+            match self.run_unpacker(&tree, layers, has_whiteouts) {
+                Err(error) if error.is_disk_full() => {
+                    tracing::debug!(%error, "unpacking on the disk what does not fit in RAM");
+                }
+                result => return Ok((tree, result?)),
+            }
+        }
+        let tree = Tree::on_disk(self.workshop, name)?;
+        let report = self.run_unpacker(&tree, layers, has_whiteouts)?;
+        Ok((tree, report))
+    }
+
     fn run_unpacker(
         &self,
-        tree: &Path,
-        layers: Vec<LayerJob>,
+        tree: &Tree,
+        layers: &[LayerJob],
         has_whiteouts: bool,
     ) -> Result<UnpackReport, ImageError> {
-        let limits: Limits = self.store.limits;
-        let job = Job::Unpack { tree: tree.to_owned(), layers, has_whiteouts, limits };
+        let (tree, layers, limits) = (tree.path().to_owned(), layers.to_vec(), self.store.limits);
+        let job = Job::Unpack { tree, layers, has_whiteouts, limits };
         let on_bytes = |n_bytes| self.progress.report(Step::Unpacking { n_bytes });
         on_bytes(0);
         self.store.helper.unpack(&job, &on_bytes)
@@ -225,13 +266,15 @@ impl Import<'_> {
         let dir = self.workshop.path("image");
         durable::make_dir(&dir)?;
         let erofs = dir.join("image.erofs");
-        rootfs::pack(&self.store.helper, &tree, &digest, &erofs)?;
+        rootfs::pack(&self.store.helper, tree.path(), &digest, &erofs)?;
+        drop(tree);
         failpoint::hit("image.pack.after");
         self.progress.report(Step::Publishing);
-        let _publishing = self.store.publishing();
-        let blobs: Vec<Digest> = documents.iter().map(|bytes| content::digest_of(bytes)).collect();
-        let meta = ImageMeta::of_packed(digest, config, blobs.clone(), &report, &erofs)?;
-        durable::write_new(&dir.join("meta.json"), &meta.to_bytes())?;
+        let blobs = documents.iter().map(|bytes| content::digest_of(bytes)).collect();
+        let meta = ImageMeta::of_packed(digest, config, blobs, &report, &erofs)?;
+        let publishing = self.store.publishing();
+        DOOR.write_new(&dir.join("meta.json"), &meta.to_bytes())?;
+        DOOR.write_new(&dir.join(UNCLAIMED), b"")?;
         durable::sync(&dir)?;
         let layout = &self.store.layout;
         let place = layout.image_dir(&meta.digest);
@@ -242,11 +285,14 @@ impl Import<'_> {
         let published = documents
             .iter()
             .try_for_each(|bytes| content::keep(layout, bytes))
-            .and_then(|()| durable::rename(&dir, &place));
+            .and_then(|()| Ok(DOOR.rename(&dir, &place)?));
         match published {
-            Ok(()) => Ok((meta, true)),
+            Ok(()) => {
+                self.store.gates.checked(&meta.digest);
+                Ok((meta, true))
+            }
             Err(error) => {
-                self.store.remove_unused(&blobs)?;
+                self.store.sweep(&publishing, before_window(model::clock::now()))?;
                 Err(error)
             }
         }
@@ -259,5 +305,11 @@ fn split_path(path: &Path) -> Result<LayerJob, ImageError> {
     let (dir, name) = parts.ok_or_else(|| ImageError::NotAnImage {
         why: format!("`{}` is not a file with a plain name", path.display()),
     })?;
-    Ok(LayerJob { dir: dir.to_owned(), name: name.to_owned(), sha256: None, diff_id: None })
+    Ok(LayerJob {
+        dir: dir.to_owned(),
+        name: name.to_owned(),
+        sha256: None,
+        diff_id: None,
+        size_bytes: None,
+    })
 }

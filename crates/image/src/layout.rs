@@ -1,10 +1,13 @@
 //! Where things are below the data and runtime directories.
 
-use crate::durable;
 use crate::error::ImageError;
+use crate::tree;
 use model::ids::Digest;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Name of the mark in an image's directory.
+pub(crate) const UNCLAIMED: &str = "unclaimed";
 
 /// The directories of one store.
 #[derive(Debug)]
@@ -22,8 +25,10 @@ impl Layout {
             runtime: runtime.to_owned(),
             n_temporaries: AtomicU64::new(0),
         };
+        tree::unmount_left(&layout.tmp())?;
         durable::remove_tree(&layout.tmp())?;
-        for dir in [layout.tmp(), layout.images(), layout.blobs()] {
+        let blobs = [layout.blobs(), layout.partials(), layout.pulls()];
+        for dir in [layout.tmp(), layout.images()].into_iter().chain(blobs) {
             durable::make_private_dir(&dir)?;
         }
         Ok(layout)
@@ -45,6 +50,11 @@ impl Layout {
         self.image_dir(digest).join("meta.json")
     }
 
+    /// The mark of an image that nobody has recorded yet, or that nobody needs any more.
+    pub(crate) fn unclaimed(&self, digest: &Digest) -> PathBuf {
+        self.image_dir(digest).join(UNCLAIMED)
+    }
+
     pub(crate) fn mount_point(&self, digest: &Digest) -> PathBuf {
         self.runtime.join("images").join(digest.hex())
     }
@@ -59,6 +69,24 @@ impl Layout {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.data.join("blobs").join("sha256")
+    }
+
+    /// Where blobs are while they come.
+    pub(crate) fn partials(&self) -> PathBuf {
+        self.data.join("blobs").join("partial")
+    }
+
+    pub(crate) fn partial(&self, digest: &Digest) -> PathBuf {
+        self.partials().join(digest.hex())
+    }
+
+    /// Where the records of pulls are.
+    pub(crate) fn pulls(&self) -> PathBuf {
+        self.data.join("blobs").join("pulls")
+    }
+
+    pub(crate) fn pull(&self, manifest: &Digest) -> PathBuf {
+        self.pulls().join(manifest.hex())
     }
 
     fn tmp(&self) -> PathBuf {

@@ -9,20 +9,30 @@ pub struct Limits {
     pub total_bytes: u64,
     /// Entries of all layers of one image.
     pub n_entries: u64,
+    /// Bytes of RAM that an image may take while it is unpacked; one that needs more is unpacked on
+    /// the disk, and with 0 all are.
+    pub ram_bytes: u64,
 }
 
 impl Default for Limits {
-    /// 64 GiB, eight times the default disk, and a million entries, three full Debian desktops.
+    /// 64 GiB, eight times the default disk; a million entries, three full Debian desktops; 2 GiB of
+    /// RAM, which holds nearly every image of a service.
     fn default() -> Self {
-        Self { total_bytes: 64 << 30, n_entries: 1_000_000 }
+        Self { total_bytes: 64 << 30, n_entries: 1_000_000, ram_bytes: 2 << 30 }
     }
 }
 
 /// Layers of one image. Source: Docker's own limit, which comes from overlayfs options.
 pub(crate) const LAYERS_MAX: usize = 127;
 
-/// Longest path of an entry, in bytes. Source: PATH_MAX of Linux, without its final zero.
-pub(crate) const PATH_MAX_BYTES: usize = 4095;
+/// Longest path of an entry, in bytes.
+///
+/// Source: PATH_MAX of Linux (4,096 with the final zero), less what stands before it while the tree
+/// is packed.
+pub(crate) const PATH_MAX_BYTES: usize = 4000;
+
+/// Longest target of a link, in bytes. Source: PATH_MAX of Linux, without its final zero.
+pub(crate) const LINK_MAX_BYTES: usize = 4095;
 
 /// Longest name within a directory, in bytes. Source: NAME_MAX of Linux.
 pub(crate) const NAME_MAX_BYTES: usize = 255;

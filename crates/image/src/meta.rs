@@ -3,6 +3,7 @@
 use crate::content;
 use crate::error::ImageError;
 use crate::unpack::UnpackReport;
+use crate::verity;
 use model::ids::Digest;
 use model::spec::ImageConfig;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub struct ImageMeta {
     pub size_bytes: u64,
     /// Digest of `image.erofs`.
     pub erofs_digest: Digest,
+    /// What fs-verity measured of it; absent where the file system has none.
+    #[serde(default)]
+    pub verity_digest: Option<Digest>,
     /// Manifests and configs it was made from.
     pub blobs: Vec<Digest>,
     /// Entries of its layers.
@@ -44,12 +48,14 @@ impl ImageMeta {
         erofs: &Path,
     ) -> Result<Self, ImageError> {
         let (size_bytes, erofs_digest) = measure(erofs)?;
+        let verity_digest = verity::enable(erofs).map_err(ImageError::io("protect", erofs))?;
         Ok(Self {
             format: FORMAT,
             digest,
             config,
             size_bytes,
             erofs_digest,
+            verity_digest,
             blobs,
             n_entries: report.n_entries,
             n_devices_dropped: report.n_devices_dropped,

@@ -6,12 +6,15 @@
 
 mod config;
 mod docker;
+mod document;
 mod index;
+mod media;
 mod signal;
 
-pub(crate) use config::Platform;
+pub(crate) use config::read_config;
 pub(crate) use docker::{from_docker_save, is_docker_save};
-pub(crate) use index::{from_layout, is_layout};
+pub use document::{BlobRef, Document, ImageIndex, ImageManifest};
+pub(crate) use index::{from_layout, from_manifest, is_layout};
 
 use crate::content::digest_of;
 use crate::error::ImageError;
@@ -19,7 +22,6 @@ use crate::limits::{DOCUMENT_MAX_BYTES, LAYERS_MAX};
 use model::ids::Digest;
 use model::spec::ImageConfig;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -45,24 +47,14 @@ pub(crate) struct FoundLayer {
     pub(crate) name: String,
     /// Digest of the file, if the format has one.
     pub(crate) digest: Option<Digest>,
+    /// Size of the file, if the format has one.
+    pub(crate) size_bytes: Option<u64>,
     /// Digest of the decompressed archive.
     pub(crate) diff_id: Digest,
 }
 
-/// A reference to a blob.
-#[derive(Clone, Debug, Deserialize)]
-struct Descriptor {
-    digest: Digest,
-    #[serde(default, rename = "mediaType")]
-    media_type: String,
-    #[serde(default)]
-    platform: Option<Platform>,
-    #[serde(default)]
-    annotations: std::collections::BTreeMap<String, String>,
-}
-
 /// The name of a blob below the root of an OCI layout.
-fn blob_name(digest: &Digest) -> String {
+pub(crate) fn blob_name(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
@@ -88,11 +80,12 @@ impl ForeignDir {
     }
 
     /// The bytes of the small file `name`.
-    fn read(&self, name: &str) -> Result<Vec<u8>, ImageError> {
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, ImageError> {
         let path = self.path.join(name);
+        let file = self.open(name).map_err(|error| absent(name, &path, error))?;
         let mut bytes = Vec::new();
-        self.open(name)
-            .and_then(|file| file.take(DOCUMENT_MAX_BYTES + 1).read_to_end(&mut bytes))
+        file.take(DOCUMENT_MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
             .map_err(ImageError::io("read", &path))?;
         match u64::try_from(bytes.len()) {
             Ok(n) if n <= DOCUMENT_MAX_BYTES => Ok(bytes),
@@ -100,15 +93,11 @@ impl ForeignDir {
         }
     }
 
-    /// The bytes of the blob, which are what the digest says.
-    fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, ImageError> {
-        let bytes = self.read(&blob_name(digest))?;
-        let actual = digest_of(&bytes);
-        if actual == *digest {
-            return Ok(bytes);
-        }
-        let what = blob_name(digest);
-        Err(ImageError::DigestDiffers { what, expected: digest.clone(), actual })
+    /// The bytes of the blob, which are what its reference says.
+    fn read_blob(&self, blob: &BlobRef) -> Result<Vec<u8>, ImageError> {
+        let bytes = self.read(&blob_name(&blob.digest))?;
+        expect_blob(blob, &bytes)?;
+        Ok(bytes)
     }
 
     /// Opens a regular file; never waits for one that is something else.
@@ -125,26 +114,62 @@ impl ForeignDir {
     }
 }
 
+/// Why a file could not be opened: the image's fault when it names one that it has not.
+fn absent(name: &str, path: &Path, error: io::Error) -> ImageError {
+    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    let is_loop = error.raw_os_error() == Some(libc::ELOOP);
+    match error.kind() {
+        NotFound | NotADirectory | InvalidInput | InvalidFilename => {}
+        _ if is_loop => {}
+        _ => return ImageError::io("open", path)(error),
+    }
+    let shown: String = name.chars().take(100).flat_map(char::escape_debug).collect();
+    ImageError::NotAnImage { why: format!("it has no file `{shown}`: {error}") }
+}
+
 /// Reads a document, naming it when it is not what it should be.
 fn parse<T: DeserializeOwned>(document: &str, bytes: &[u8]) -> Result<T, ImageError> {
     serde_json::from_slice(bytes)
         .map_err(|source| ImageError::BadDocument { document: document.to_owned(), source })
 }
 
-/// Pairs each layer's name and digest with its diff id, when there are as many of both.
-fn pair_layers(
-    layers: Vec<(String, Option<Digest>)>,
-    diff_ids: Vec<Digest>,
-) -> Result<Vec<FoundLayer>, ImageError> {
-    if layers.len() > LAYERS_MAX {
+/// Refuses bytes that are not what their reference says.
+pub(crate) fn expect_blob(blob: &BlobRef, bytes: &[u8]) -> Result<(), ImageError> {
+    let what = blob_name(&blob.digest);
+    let actual = digest_of(bytes);
+    if actual != blob.digest {
+        return Err(ImageError::DigestDiffers { what, expected: blob.digest.clone(), actual });
+    }
+    match u64::try_from(bytes.len()) {
+        Ok(n) if n == blob.size_bytes => Ok(()),
+        _ => Err(ImageError::NotAnImage {
+            why: format!("`{what}` has {} bytes instead of {}", bytes.len(), blob.size_bytes),
+        }),
+    }
+}
+
+/// Refuses an image with more layers than diff ids or the other way round, or too many of them.
+fn expect_as_many(n_layers: usize, n_ids: usize) -> Result<(), ImageError> {
+    if n_layers > LAYERS_MAX {
         let max = u64::try_from(LAYERS_MAX).expect("a small constant");
         return Err(ImageError::TooLarge { what: "the number of layers", max });
     }
-    if layers.len() != diff_ids.len() {
-        let (n, n_ids) = (layers.len(), diff_ids.len());
-        let why = format!("its manifest lists {n} layers, its config {n_ids}");
-        return Err(ImageError::NotAnImage { why });
+    if n_layers == n_ids {
+        return Ok(());
     }
-    let pair = |((name, digest), diff_id)| FoundLayer { name, digest, diff_id };
-    Ok(layers.into_iter().zip(diff_ids).map(pair).collect())
+    let why = format!("its manifest lists {n_layers} layers, its config {n_ids}");
+    Err(ImageError::NotAnImage { why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_and_diff_ids_are_as_many() {
+        expect_as_many(2, 2).unwrap();
+        assert!(matches!(expect_as_many(1, 2), Err(ImageError::NotAnImage { .. })));
+        let many = LAYERS_MAX + 1;
+        assert!(matches!(expect_as_many(many, many), Err(ImageError::TooLarge { .. })));
+    }
 }

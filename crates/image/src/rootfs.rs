@@ -2,25 +2,11 @@
 
 use crate::error::ImageError;
 use crate::helper::Helper;
-use crate::layout::Workshop;
 use crate::unpack::{Job, MAPPED_ROOT};
 use model::ids::Digest;
 use std::fs::File;
 use std::os::unix::fs::fchown;
-use std::path::{Path, PathBuf};
-
-/// Makes the directory `name`, to be filled by an unpacker.
-pub(crate) fn empty_tree(workshop: &Workshop, name: &str) -> Result<PathBuf, ImageError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let tree = workshop.path(name);
-    let make = || {
-        std::fs::create_dir(&tree)?;
-        std::fs::set_permissions(&tree, std::fs::Permissions::from_mode(0o755))?;
-        std::os::unix::fs::chown(&tree, Some(MAPPED_ROOT), Some(MAPPED_ROOT))
-    };
-    make().map_err(ImageError::io("make", &tree))?;
-    Ok(tree)
-}
+use std::path::Path;
 
 /// Makes the EROFS image `to` of `tree`, on the disk when this returns.
 ///

@@ -25,6 +25,7 @@
 //! (machines bring their own `/dev`) and all other attributes, `user.overlay.*` among them.
 
 mod apply;
+pub(crate) mod check;
 mod child;
 mod failure;
 mod hashing;

@@ -39,13 +39,21 @@ fn listen_on() -> Result<OwnedFd, Errno> {
     }
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(PATH)?)?;
-    rustix::fs::chmod(PATH, Mode::from_raw_mode(0o666))?;
+    bind_for_all(&socket)?;
     rustix::net::listen(&socket, BACKLOG)?;
     match rustix::fs::symlink(DIR, ALIAS) {
         Ok(()) | Err(Errno::EXIST) => Ok(socket),
         Err(error) => Err(error),
     }
+}
+
+/// Everybody in the machine may connect. Made with that mode, it need not be changed once more on
+/// the disk.
+fn bind_for_all(socket: &OwnedFd) -> Result<(), Errno> {
+    let own = rustix::process::umask(Mode::from_raw_mode(0o111));
+    let bound = rustix::net::bind(socket, &SocketAddrUnix::new(PATH)?);
+    rustix::process::umask(own);
+    bound
 }
 
 /// A directory of root's that nobody else writes to. Something else in its place is the image's

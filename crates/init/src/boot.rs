@@ -1,12 +1,13 @@
 //! Starting the program of the machine.
 
+use crate::agent::Agent;
 use crate::environment;
 use crate::etc;
 use crate::files;
 use crate::identity;
 use crate::output::Output;
 use crate::pid1;
-use crate::plan::{Plan, search};
+use crate::plan::{Plan, Role, search};
 use crate::start_error::{StartError, text};
 use crate::stdio::{Stdio, TERMINAL_SIZE};
 use crate::sys;
@@ -22,6 +23,8 @@ pub(crate) struct Started {
     pub(crate) pid: Pid,
     /// Its output.
     pub(crate) outputs: Vec<Output>,
+    /// Starts commands beside a program that is PID 1 of its own namespace.
+    pub(crate) agent: Option<Agent>,
 }
 
 /// Writes the machine's files; returns sentences for the log about what is missing but not needed.
@@ -43,18 +46,19 @@ pub(crate) fn start(orders: &Orders, pid1: Option<OwnedFd>) -> Result<Started, S
         Stdio::pipes(false, &plan.identity)
     };
     let stdio = stdio.map_err(|error| StartError::other("make standard streams", error))?;
-    let pid = if orders.pid1 {
+    let (pid, agent) = if orders.pid1 {
         let socket = pid1.ok_or_else(|| {
             StartError::new(StartFailure::Other, "the launcher made no place for a second PID 1")
         })?;
-        pid1::hand_over(socket, &plan, &stdio)?
+        let (pid, agent) = pid1::start(socket, &plan, &stdio)?;
+        (pid, Some(agent))
     } else {
-        sys::spawn::spawn(&plan, stdio.theirs()).map_err(|refusal| plan.explain(refusal))?
+        (sys::spawn::spawn(&plan, stdio.theirs()).map_err(|refusal| plan.explain(refusal))?, None)
     };
     let ours = stdio.ours;
     let stderr = ours.stderr.map(|fd| Output::new(Channel::Stderr, fd));
     let stdout = Output::new(Channel::Stdout, ours.stdout);
-    Ok(Started { pid, outputs: [Some(stdout), stderr].into_iter().flatten().collect() })
+    Ok(Started { pid, outputs: [Some(stdout), stderr].into_iter().flatten().collect(), agent })
 }
 
 fn plan(orders: &Orders) -> Result<Plan, StartError> {
@@ -71,6 +75,7 @@ fn plan(orders: &Orders) -> Result<Plan, StartError> {
         working_dir: make_working_dir(&orders.working_dir)?,
         identity,
         has_terminal: orders.tty,
+        role: Role::Program,
     })
 }
 

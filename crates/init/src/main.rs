@@ -10,16 +10,24 @@
 //!
 //! Exit codes: 0 after the program's end (or failure to start) has been told, 64 for wrong
 //! arguments, 71 when the channel is lost or broken, 70 for a failure of init itself.
+//!
+//! The C library calls `sys/entry.rs` directly: before `main` the standard library would look for
+//! closed descriptors and read `/proc/self/maps` for its report of stack overflows, which nobody
+//! needs and each start pays.
+
+#![cfg_attr(not(test), no_main)]
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use std::process::ExitCode;
 
+mod agent;
 mod api;
 mod arguments;
 mod boot;
+mod children;
 mod environment;
 mod etc;
 mod files;
+mod hand_over;
 mod host;
 mod identity;
 mod inbox;
@@ -35,7 +43,10 @@ mod streams;
 mod supervisor;
 mod sys;
 
-fn main() -> ExitCode {
+/// What to be, from the arguments; returns the exit code.
+#[cfg_attr(test, expect(dead_code, reason = "the test runner has its own entry"))]
+fn run() -> u8 {
+    sys::ignore_broken_pipes();
     match arguments::parse(std::env::args_os().skip(1)) {
         Ok(arguments::Mode::Init(options)) => {
             // The machine's root may trace its own programs, but not take over init and its channel.
@@ -43,7 +54,7 @@ fn main() -> ExitCode {
             supervisor::run(&options)
         }
         Ok(arguments::Mode::Pid1) => pid1::become_program(),
-        Err(_wrong) => ExitCode::from(EXIT_USAGE),
+        Err(_wrong) => EXIT_USAGE,
     }
 }
 

@@ -21,6 +21,17 @@ pub(crate) struct Plan {
     pub(crate) identity: Identity,
     /// Whether its standard input is a terminal that it shall control.
     pub(crate) has_terminal: bool,
+    /// What it is to the machine.
+    pub(crate) role: Role,
+}
+
+/// What a process is to the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// With it the machine ends.
+    Program,
+    /// Somebody runs it beside the program.
+    Command,
 }
 
 /// The step at which a start failed.

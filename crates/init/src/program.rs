@@ -6,6 +6,7 @@
 //!    └──Shutdown────────────────────────────────────────────► told (nothing)
 //! ```
 
+use crate::agent::Agent;
 use crate::boot::{self, Started};
 use crate::host::HostChannel;
 use crate::output::{Output, Pumped};
@@ -24,6 +25,15 @@ pub(crate) struct Program {
     /// Kept for commands, which run in the same surroundings.
     orders: Option<Box<Orders>>,
     pid1: Option<OwnedFd>,
+}
+
+/// Where commands run: as the program does.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    /// The program's orders.
+    pub(crate) orders: &'a Orders,
+    /// Who starts them, if not init itself.
+    pub(crate) agent: Option<&'a mut Agent>,
 }
 
 #[derive(Debug)]
@@ -67,9 +77,28 @@ impl Program {
         }
     }
 
-    /// The orders, once they have come.
-    pub(crate) fn orders(&self) -> Option<&Orders> {
-        self.orders.as_deref()
+    /// Where commands run, once the orders have come.
+    pub(crate) fn surroundings(&mut self) -> Option<Surroundings<'_>> {
+        let orders = self.orders.as_deref()?;
+        let agent = match &mut self.state {
+            State::Runs(started) | State::Ends { started, .. } => started.agent.as_mut(),
+            State::Awaited | State::Told(_) => None,
+        };
+        Some(Surroundings { orders, agent })
+    }
+
+    /// The agent, if commands have one.
+    pub(crate) const fn agent(&self) -> Option<&Agent> {
+        match &self.state {
+            State::Runs(started) | State::Ends { started, .. } => started.agent.as_ref(),
+            State::Awaited | State::Told(_) => None,
+        }
+    }
+
+    /// Commands of the agent that have ended since the last call.
+    pub(crate) fn take_ended_commands(&mut self) -> Vec<(Pid, Ended)> {
+        let agent = self.surroundings().and_then(|surroundings| surroundings.agent);
+        agent.map(Agent::take_ended).unwrap_or_default()
     }
 
     /// The orders have come.
@@ -101,7 +130,8 @@ impl Program {
 
     /// New size of its terminal; nothing for a program without one.
     pub(crate) fn resize(&self, size: (u16, u16)) {
-        if let (State::Runs(started), Some(true)) = (&self.state, self.orders().map(|o| o.tty))
+        if let (State::Runs(started), Some(true)) =
+            (&self.state, self.orders.as_ref().map(|o| o.tty))
             && let Some(upper) = started.outputs.first().and_then(Output::fd)
         {
             match stdio::resize(upper, size) {

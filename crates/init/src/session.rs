@@ -5,11 +5,12 @@
 //!   └──Reset, overrun, new epoch──► killed, gone
 //! ```
 
+use crate::agent::Agent;
 use crate::environment;
 use crate::identity;
 use crate::inbox::Inbox;
 use crate::output::{Output, Pumped};
-use crate::plan::{Plan, search};
+use crate::plan::{Plan, Role, search};
 use crate::start_error::StartError;
 use crate::stdio::{self, Stdio};
 use crate::sys;
@@ -40,16 +41,24 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Starts a command.
-    pub(crate) fn start(exec: &ExecOrders, machine: &Orders) -> Result<Self, StartError> {
+    /// Starts a command, by the agent if the program has one.
+    pub(crate) fn start(
+        exec: &ExecOrders,
+        machine: &Orders,
+        agent: Option<&mut Agent>,
+    ) -> Result<Self, StartError> {
         let plan = plan(exec, machine)?;
         let stdio = match exec.tty {
             Some(size) => Stdio::terminal(size, &plan.identity),
             None => Stdio::pipes(exec.has_stdin, &plan.identity),
         };
         let stdio = stdio.map_err(|error| StartError::other("make standard streams", error))?;
-        let pid =
-            sys::spawn::spawn(&plan, stdio.theirs()).map_err(|refusal| plan.explain(refusal))?;
+        let pid = match agent {
+            Some(agent) => agent.start(&plan, &stdio)?,
+            None => {
+                sys::spawn::spawn(&plan, stdio.theirs()).map_err(|refusal| plan.explain(refusal))?
+            }
+        };
         let ours = stdio.ours;
         let stderr = ours.stderr.map(|fd| Output::new(Channel::Stderr, fd));
         Ok(Self {
@@ -194,5 +203,6 @@ fn plan(exec: &ExecOrders, machine: &Orders) -> Result<Plan, StartError> {
         working_dir: working_dir.to_owned(),
         identity,
         has_terminal: exec.tty.is_some(),
+        role: Role::Command,
     })
 }

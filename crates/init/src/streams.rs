@@ -2,12 +2,12 @@
 
 use crate::api::{self, Connection, Heard};
 use crate::host::HostChannel;
-use crate::program::log;
+use crate::program::{Surroundings, log};
 use crate::session::Session;
 use crate::supervisor::Ready;
 use guest_proto::message::{Ended, ExecOrders, StartFailure};
 use guest_proto::stream::STREAMS_MAX;
-use guest_proto::{Channel, FromGuest, Orders, StreamId};
+use guest_proto::{Channel, FromGuest, StreamId};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Pid;
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ impl Streams {
         &mut self,
         stream: StreamId,
         exec: &ExecOrders,
-        machine: Option<&Orders>,
+        surroundings: Option<Surroundings<'_>>,
         host: &mut HostChannel,
     ) {
         let refuse = |host: &mut HostChannel, reason, message: &str| {
@@ -76,10 +76,10 @@ impl Streams {
         if self.is_full() {
             return refuse(host, StartFailure::Other, "too many streams are open in this machine");
         }
-        let Some(machine) = machine else {
+        let Some(Surroundings { orders, agent }) = surroundings else {
             return refuse(host, StartFailure::Other, "the machine has not been started yet");
         };
-        match Session::start(exec, machine) {
+        match Session::start(exec, orders, agent) {
             Ok(session) => {
                 let pid = session.pid().as_raw_pid().unsigned_abs();
                 host.send(&FromGuest::ExecStarted { stream, pid });

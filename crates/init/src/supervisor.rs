@@ -3,7 +3,9 @@
 //! What to wait for is computed anew from the state before each wait, so it can never be stale.
 //! Backpressure is simply not to wait: output of programs is read only while the host takes it.
 
+use crate::agent::Agent;
 use crate::arguments::{CHANNEL_FD, Options};
+use crate::children;
 use crate::host::{HostChannel, Lost};
 use crate::program::Program;
 use crate::questions::{Pending, processes, sockets};
@@ -16,11 +18,10 @@ use guest_proto::{Channel, Frame, FrameKind, FromGuest, StreamId, ToGuest, VERSI
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::Pid;
 use std::error::Error as _;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// After [`ToGuest::Shutdown`] programs have this long to end before they are killed.
@@ -56,6 +57,8 @@ pub(crate) enum Ready {
     Host,
     /// A child changed state.
     Children,
+    /// A command of the agent ended.
+    Agent,
     /// Output of the program.
     Program,
     /// Somebody connects to `/.fly/api`.
@@ -69,11 +72,11 @@ pub(crate) enum Ready {
 }
 
 /// Runs the machine; returns when it is over.
-pub(crate) fn run(options: &Options) -> ExitCode {
+pub(crate) fn run(options: &Options) -> u8 {
     let outcome = Supervisor::new(options).and_then(|mut supervisor| supervisor.run());
     sys::kill_all(libc::SIGKILL);
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(stop) => stop.tell(),
     }
 }
@@ -89,7 +92,7 @@ enum Stop {
 
 impl Stop {
     /// Tells it on the standard error that the launcher gave init; the channel cannot be used.
-    fn tell(&self) -> ExitCode {
+    fn tell(&self) -> u8 {
         let mut line = format!("dormouse-init: {self}");
         let mut cause = self.source();
         while let Some(error) = cause {
@@ -100,10 +103,10 @@ impl Stop {
         match writeln!(std::io::stderr(), "{line}") {
             Ok(()) | Err(_) => {}
         }
-        ExitCode::from(match self {
+        match self {
             Self::Channel(_) => EXIT_CHANNEL,
             Self::System(_) => EXIT_SOFTWARE,
-        })
+        }
     }
 }
 
@@ -146,6 +149,9 @@ impl Supervisor {
 
     /// What is worth doing without news: read what ended programs left, close what is over.
     fn settle(&mut self) {
+        for (pid, ended) in self.program.take_ended_commands() {
+            self.child_ended(pid, ended);
+        }
         let now = Instant::now();
         self.program.settle(&mut self.host, &mut self.buffer);
         self.streams.settle(&mut self.host, &mut self.buffer, now);
@@ -161,6 +167,8 @@ impl Supervisor {
             (Ready::Host, PollFd::from_borrowed_fd(host, host_flags)),
             (Ready::Children, PollFd::from_borrowed_fd(self.children.as_fd(), PollFlags::IN)),
         ];
+        let agent = self.program.agent().and_then(Agent::interest);
+        sources.extend(agent.map(|fd| (Ready::Agent, PollFd::new(fd, PollFlags::IN))));
         if takes_output {
             sources.extend(
                 self.program.readable().map(|fd| (Ready::Program, PollFd::new(fd, PollFlags::IN))),
@@ -198,6 +206,8 @@ impl Supervisor {
         match ready {
             Ready::Host => self.hear_host()?,
             Ready::Children => self.reap()?,
+            // Its news is taken when things settle.
+            Ready::Agent => {}
             Ready::Program => self.program.pump(&mut self.host, &mut self.buffer),
             Ready::Listener => self.streams.accept(&mut self.host),
             Ready::Readable(id) => self.streams.read(id, &mut self.host, &mut self.buffer),
@@ -221,20 +231,11 @@ impl Supervisor {
 
     /// Collects everybody who ended: children of ours and orphans of the machine.
     fn reap(&mut self) -> Result<(), Stop> {
-        let mut news = [0; 128];
-        match rustix::io::read(&self.children, &mut news) {
-            // The news only says that there is somebody; one may stand for many.
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        children::hear(&self.children)?;
+        while let Some((pid, ended)) = children::next_ended()? {
+            self.child_ended(pid, ended);
         }
-        loop {
-            match rustix::process::wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => self.child_ended(pid, ended(status)),
-                Ok(None) | Err(Errno::CHILD) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        Ok(())
     }
 
     fn child_ended(&mut self, pid: Pid, ended: Ended) {
@@ -304,7 +305,7 @@ impl Supervisor {
             ToGuest::Signal { signal } => self.program.signal(signal),
             ToGuest::Shutdown => self.shut_down(),
             ToGuest::Exec { stream, exec } => {
-                self.streams.exec(stream, &exec, self.program.orders(), &mut self.host);
+                self.streams.exec(stream, &exec, self.program.surroundings(), &mut self.host);
             }
             ToGuest::Resize { stream: StreamId::MAIN, rows, cols } => {
                 self.program.resize((rows, cols))
@@ -340,10 +341,6 @@ impl Supervisor {
             self.program.shut_down();
         }
     }
-}
-
-fn ended(status: WaitStatus) -> Ended {
-    Ended { code: status.exit_status(), signal: status.terminating_signal() }
 }
 
 /// The `type` of a message that we do not know.

@@ -4,6 +4,9 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
+#[cfg(not(test))]
+mod entry;
+mod oom;
 pub(crate) mod spawn;
 
 /// Takes ownership of a file descriptor that the launcher passed to this process.
@@ -15,6 +18,13 @@ pub(crate) fn take_inherited(number: i32) -> Result<OwnedFd, Errno> {
     check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     // SAFETY: it is open, the launcher gave it to us, and each number is taken once, at start.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A write to a pipe or socket that nobody reads is an error like others. The standard library's
+/// entry would do this.
+pub(crate) fn ignore_broken_pipes() {
+    // SAFETY: no handler is installed; there is one thread.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
 /// Blocks SIGCHLD and returns a descriptor that becomes readable when a child changes state.
@@ -53,15 +63,24 @@ pub(crate) fn kill_all(signal: i32) {
 /// Flushes all file systems from a forked child, which may take as long as the disk needs. Its exit
 /// code is 0 when it worked.
 pub(crate) fn flush_in_child() -> Result<Pid, Errno> {
-    // SAFETY: this process has one thread, so the child may go on as it is.
-    let pid = check(unsafe { libc::fork() })?;
-    if let Some(pid) = Pid::from_raw(pid) {
+    if let Some(pid) = fork()? {
         return Ok(pid);
     }
     let flushed = rustix::fs::open("/", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())
         .and_then(rustix::fs::syncfs);
-    // SAFETY: `_exit` ends the child at once and runs nothing of the parent's.
-    unsafe { libc::_exit(i32::from(flushed.is_err())) }
+    exit_now(u8::from(flushed.is_err()))
+}
+
+/// Forks this process; `None` in the child, which ends by [`exit_now`].
+pub(crate) fn fork() -> Result<Option<Pid>, Errno> {
+    // SAFETY: init has one thread in each of its modes, so the child may go on as it is.
+    check(unsafe { libc::fork() }).map(Pid::from_raw)
+}
+
+/// Ends a forked child at once; runs nothing of the parent's.
+pub(crate) fn exit_now(code: u8) -> ! {
+    // SAFETY: `_exit` takes a number and does not return.
+    unsafe { libc::_exit(code.into()) }
 }
 
 /// Does `work` with the file-system user and group of somebody else: the kernel shows open files of

@@ -9,7 +9,7 @@ pub mod gates;
 
 pub use decide::{admit, admit_call};
 
-use crate::units::{DurationMs, UnixMs};
+use crate::units::{DurationMs, PerMille, UnixMs};
 use serde::{Deserialize, Serialize};
 
 /// What the gates look at, gathered by the shell in the same transaction as the decision.
@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 pub struct GateFacts {
     /// A lease by somebody else than the caller.
     pub lease: Option<LeaseHeld>,
+    /// How much of the data file system is free, if that is too little to let a machine write
+    /// again that was frozen for it. Source: [`crate::pressure`].
+    pub disk_pressure: Option<PerMille>,
     /// Why the host has no room for it; `None` when it has.
     pub no_capacity: Option<String>,
     /// Deny rules that say no to a wake: rule id. Unknown counts as true.
@@ -78,6 +81,8 @@ pub enum Admission {
 pub enum Gate {
     /// Somebody else's lease.
     Lease,
+    /// It was frozen because the data file system is nearly full, which it still is.
+    DiskPressure,
     /// Capacity of the host.
     Capacity,
     /// Explicit hold-down.
@@ -118,6 +123,11 @@ pub enum Refused {
     Lease(LeaseHeld),
     /// No room on the host: the text for the user.
     Capacity(String),
+    /// It was frozen for want of room on the data file system, and there is none yet.
+    DiskPressure {
+        /// How much is free.
+        free: PerMille,
+    },
     /// Held down explicitly.
     HeldDown {
         /// By whom, and why.

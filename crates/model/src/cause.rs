@@ -1,6 +1,7 @@
 //! Who wants a machine up or down, and why.
 
 use crate::ids::MachineId;
+use crate::units::{Bytes, DurationMs, PerMille};
 use serde::{Deserialize, Serialize};
 
 /// What somebody wants of a machine.
@@ -71,6 +72,20 @@ pub enum Cause {
     HostReboot,
     /// Destroy or update needs it down first.
     Plan,
+    /// The data file system is nearly full, and this machine's disk grows fast.
+    DiskPressure {
+        /// How much is free.
+        free: PerMille,
+        /// What the machine's disk grew by.
+        wrote_bytes: u64,
+        /// Within which time.
+        within: DurationMs,
+    },
+    /// The data file system has room again, for a machine that was frozen for want of it.
+    DiskRoom {
+        /// How much is free.
+        free: PerMille,
+    },
 }
 
 /// The gates that a cause meets, as in the table of the design, section 7.
@@ -86,10 +101,12 @@ pub enum CauseClass {
     Rest,
     /// Stop, suspend, destroy by the API or the guest.
     ApiRest,
-    /// Restart policy and host reboot.
+    /// Restart policy, host reboot, room on the disk: it was up, and its owner did not end that.
     Restart,
     /// A part of a plan that has been admitted already.
     Plan,
+    /// What keeps the host alive: comes before everything.
+    Safety,
 }
 
 impl Cause {
@@ -100,7 +117,10 @@ impl Cause {
             (Self::Api { .. } | Self::Guest, Want::Up) => CauseClass::ApiStart,
             (Self::Api { .. } | Self::Guest, Want::Down(_)) => CauseClass::ApiRest,
             (Self::Knock, _) => CauseClass::Knock,
-            (Self::RestartPolicy | Self::HostReboot, _) => CauseClass::Restart,
+            (Self::RestartPolicy | Self::HostReboot | Self::DiskRoom { .. }, _) => {
+                CauseClass::Restart
+            }
+            (Self::DiskPressure { .. }, _) => CauseClass::Safety,
             (Self::Plan, _) => CauseClass::Plan,
             (
                 Self::Rule { .. }
@@ -115,6 +135,33 @@ impl Cause {
                 Want::Up => CauseClass::Governed,
                 Want::Down(_) => CauseClass::Rest,
             },
+        }
+    }
+
+    /// What the owner is told beside the word, when the host acted by itself.
+    #[must_use]
+    pub fn sentence(&self) -> Option<String> {
+        match self {
+            Self::DiskPressure { free, wrote_bytes, within } => Some(format!(
+                "frozen: the data disk has {free} free and this machine wrote {} in {}.{} s",
+                Bytes(*wrote_bytes),
+                within.0 / 1000,
+                within.0 % 1000 / 100
+            )),
+            Self::DiskRoom { free } => Some(format!("thawed: the data disk has {free} free again")),
+            Self::Api { .. }
+            | Self::Guest
+            | Self::Knock
+            | Self::Rule { .. }
+            | Self::Alarm { .. }
+            | Self::Message
+            | Self::Peer { .. }
+            | Self::RestUntil
+            | Self::Idle
+            | Self::RestartPolicy
+            | Self::Schedule
+            | Self::HostReboot
+            | Self::Plan => None,
         }
     }
 }

@@ -146,6 +146,8 @@ pub enum Event {
         seed: RunSeed,
         /// The policy of its version.
         policy: crate::spec::RestartPolicy,
+        /// As in `RunExited`.
+        auto_destroy: bool,
     },
 }
 

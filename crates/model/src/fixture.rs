@@ -7,7 +7,7 @@ use crate::ids::{BootId, RunId, SlotId};
 use crate::restart::RestartLog;
 use crate::spec::{RestartMode, RestartPolicy};
 use crate::state::{AfterStop, Machine, Nudges, Rest, Run, State, Waking};
-use crate::units::{DurationMs, UnixMs};
+use crate::units::{DurationMs, PerMille, UnixMs};
 
 /// A moment from which tests go on.
 pub(crate) const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -33,11 +33,42 @@ pub(crate) fn run(n: u8, started_at: Option<UnixMs>) -> Run {
 
 pub(crate) fn machine(state: State) -> Machine {
     let restarts = RestartLog::default();
-    Machine { state, revision: 7, restarts, owed: None, hold_down: None, nudges: Nudges::default() }
+    Machine {
+        state,
+        revision: 7,
+        restarts,
+        owed: None,
+        hold_down: None,
+        nudges: Nudges::default(),
+        unprepared: None,
+    }
 }
 
 pub(crate) fn api() -> Cause {
     Cause::Api { actor: "local".to_owned(), overrides_deny: false, holds_lease: false }
+}
+
+/// The host's word that the disk is nearly full.
+pub(crate) fn pressure() -> Cause {
+    let (free, within) = (PerMille(41), DurationMs(2_000));
+    Cause::DiskPressure { free, wrote_bytes: 1 << 30, within }
+}
+
+/// The host's word that there is room again.
+pub(crate) fn room() -> Cause {
+    Cause::DiskRoom { free: PerMille(80) }
+}
+
+/// Frozen for want of room on the disk.
+pub(crate) fn pressed() -> Machine {
+    machine(State::Suspended {
+        run: run(1, Some(NOW)),
+        depth: Depth::Freeze,
+        since: NOW,
+        ram_bytes: 0,
+        cause: Some(pressure()),
+        wake: None,
+    })
 }
 
 pub(crate) fn want(want: Want, cause: Cause) -> Event {
@@ -52,6 +83,12 @@ pub(crate) fn exited(n: u8, code: i32, mode: RestartMode) -> Event {
         auto_destroy: false,
         seed: seed(9),
     }
+}
+
+/// The host is in its next boot.
+pub(crate) fn reboot(policy: RestartPolicy, auto_destroy: bool) -> Event {
+    let seed = RunSeed { boot: boot(1), ..seed(9) };
+    Event::HostRebooted { seed, policy, auto_destroy }
 }
 
 pub(crate) fn fired(kind: TimerKind) -> Event {
@@ -69,9 +106,21 @@ pub(crate) fn states() -> Vec<(&'static str, State)> {
         order: ORDER,
         then,
     };
-    let suspending = |wake| State::Suspending { run: up(), depth: Depth::Freeze, since: NOW, wake };
-    let suspended =
-        |depth, wake| State::Suspended { run: up(), depth, since: NOW, ram_bytes: 0, wake };
+    let suspending = |wake| State::Suspending {
+        run: up(),
+        depth: Depth::Freeze,
+        since: NOW,
+        cause: Some(api()),
+        wake,
+    };
+    let suspended = |depth, wake| State::Suspended {
+        run: up(),
+        depth,
+        since: NOW,
+        ram_bytes: 0,
+        cause: Some(api()),
+        wake,
+    };
     let waking = || Some(Waking { cause: Cause::Knock, since: NOW });
     let starting = |then| State::Starting { run: run(1, None), cause: api(), then };
     vec![

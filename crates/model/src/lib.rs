@@ -7,6 +7,7 @@
 //! * [`state`]: the states of a machine and the data that exists in each.
 //! * [`cause`]: who wants a machine up or down, and why.
 //! * [`mod@admit`]: which gate stops which cause.
+//! * [`pressure`]: how full the data file system may be, and who is stopped before it is full.
 //! * [`mod@step`]: what follows from an event.
 //! * [`restart`]: the restart policy and its back-off.
 //! * [`deadline`]: how long each state may last, and which timers guard it.
@@ -24,6 +25,7 @@ pub mod event;
 #[cfg(test)]
 mod fixture;
 pub mod ids;
+pub mod pressure;
 pub mod restart;
 pub mod resume;
 pub mod spec;
@@ -43,5 +45,5 @@ pub use resume::resume;
 pub use spec::MachineSpec;
 pub use state::{Machine, Run, State};
 pub use step::{Next, create, step};
-pub use units::{DurationMs, UnixMs};
+pub use units::{DurationMs, PerMille, UnixMs};
 pub use validate::validate;

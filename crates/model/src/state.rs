@@ -43,6 +43,20 @@ pub struct Machine {
     /// What its `Stuck` timer did in this state.
     #[serde(default)]
     pub nudges: Nudges,
+    /// A plan that failed for good, or was held up for too long: what would launch it takes that
+    /// plan up again first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprepared: Option<Preparation>,
+}
+
+/// A plan that makes a machine ready for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preparation {
+    /// Its first one: image and disk.
+    Create,
+    /// That of a new version.
+    Update,
 }
 
 /// How often a state has been pushed on because it lasted too long.
@@ -133,6 +147,9 @@ pub enum State {
         depth: Depth,
         /// Since.
         since: UnixMs,
+        /// Why; absent in records of old.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
         /// A wake that arrived meanwhile.
         wake: Option<Cause>,
     },
@@ -147,6 +164,9 @@ pub enum State {
         since: UnixMs,
         /// RAM still held, in bytes.
         ram_bytes: u64,
+        /// Why; absent in records of old.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
         /// A wake that is under way: the processes run again when it is done.
         wake: Option<Waking>,
     },

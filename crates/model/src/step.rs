@@ -55,6 +55,7 @@ pub fn create(launch: bool, now: UnixMs) -> Next {
         owed: None,
         hold_down: None,
         nudges: Nudges::default(),
+        unprepared: None,
     };
     let news = News {
         kind: NewsKind::Launch,
@@ -127,7 +128,9 @@ pub fn step(machine: &Machine, event: &Event, now: UnixMs) -> Result<Next, Refus
         Event::Owe { cause, not_before } => gates::owe(&mut draft, cause, *not_before)?,
         Event::HoldDown { hold } => gates::hold_down(&mut draft, hold.as_ref())?,
         Event::Removed => replace::removed(&mut draft)?,
-        Event::HostRebooted { seed, policy } => ended::host_rebooted(&mut draft, seed, *policy),
+        Event::HostRebooted { seed, policy, auto_destroy } => {
+            ended::host_rebooted(&mut draft, seed, *policy, *auto_destroy);
+        }
     }
     Ok(draft.finish())
 }

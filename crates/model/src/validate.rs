@@ -22,6 +22,7 @@ pub fn validate(machine: &Machine) -> Result<(), &'static str> {
         (guarded != state.is_settled(), "a state has a deadline exactly when it is transient"),
         (machine.nudges.count == 0 || !state.is_settled(), "a settled state was nudged"),
         (log.in_window <= log.total && log.streak <= log.total, "restarts are miscounted"),
+        (machine.unprepared.is_none() || state.run().is_none(), "it runs and was never prepared"),
         (machine.revision > 0, "no revision"),
     ]
     .into_iter()

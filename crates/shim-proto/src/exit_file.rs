@@ -1,9 +1,10 @@
 //! How a run ended: written by the shim with fsync and rename before anybody is told, so that an
 //! exit is known even when no daemon was there.
 
+use durable::DurableError;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// How a run ended.
@@ -59,26 +60,28 @@ pub enum ExitFileError {
     },
 }
 
+impl From<DurableError> for ExitFileError {
+    fn from(error: DurableError) -> Self {
+        let DurableError { action, path, source } = error;
+        Self::Io { action, path, source }
+    }
+}
+
+/// How exit files become visible.
+const DOOR: durable::Door = durable::Door {
+    write: "shim.exit_file",
+    before_rename: "shim.exit_file.written",
+    after_rename: "shim.exit_file.renamed",
+};
+
 /// Puts `record` at `path` so that a power cut leaves the whole record or none.
 ///
 /// # Errors
 /// [`ExitFileError::Io`]; a half-written temporary file may be left beside `path`.
 pub fn write(path: &Path, record: &ExitRecord) -> Result<(), ExitFileError> {
-    let tmp = path.with_extension("tmp");
-    let fail = |action| {
-        let path = path.to_owned();
-        move |source| ExitFileError::Io { action, path, source }
-    };
     failpoint::hit("shim.exit_file.before");
-    failpoint::io("shim.exit_file").map_err(fail("write"))?;
-    let mut file = File::create(&tmp).map_err(fail("create"))?;
     let text = serde_json::to_vec(record).expect("a record has only plain fields");
-    file.write_all(&text).map_err(fail("write"))?;
-    file.sync_all().map_err(fail("sync"))?;
-    failpoint::hit("shim.exit_file.written");
-    std::fs::rename(&tmp, path).map_err(fail("rename"))?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail("sync the directory of"))?;
+    DOOR.replace(&path.with_extension("tmp"), path, &text)?;
     failpoint::hit("shim.exit_file.after");
     Ok(())
 }

@@ -27,6 +27,9 @@ const LAST_WORDS_MAX_READS: usize = 1024;
 /// SIGKILL.
 const SIGKILL: i32 = 9;
 
+/// Exit code of a shell whose last command was killed by SIGKILL. Source: POSIX, 2.8.2.
+const SHELL_SAYS_KILLED: i32 = 128 + SIGKILL;
+
 /// Why the loop ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
@@ -85,17 +88,17 @@ fn end_run(shim: &mut Shim, run: &mut Run, ending: Ending) -> ExitRecord {
     hear_last_words(run);
     run.log.finish();
     let cpu_us = run.engine.usage().map_or(0, |usage| usage.cpu_us);
-    let oom_killed = run.engine.oom_kills().is_ok_and(|n| n > 0);
+    let ran_out_of_ram = run.engine.oom_kills().is_ok_and(|n| n > 0);
     told("teardown", run.engine.teardown());
     let (code, signal) = outcome(run.ended, &ending);
-    let start_failed = why_not_started(run, ending, oom_killed);
+    let start_failed = why_not_started(run, ending, ran_out_of_ram);
     drop(shim.ahead.take());
     ExitRecord {
         run: run.spec.run.clone(),
         machine: run.spec.machine.clone(),
         code,
         signal,
-        oom_killed,
+        oom_killed: ran_out_of_ram && run.stop.is_none() && was_killed(code, signal),
         requested_stop: run.stop.is_some(),
         forced: run.stop.is_some_and(|stop| stop.forced) && run.ended.is_none(),
         started_at: run.started_at,
@@ -103,6 +106,12 @@ fn end_run(shim: &mut Shim, run: &mut Run, ending: Ending) -> ExitRecord {
         cpu_us,
         start_failed,
     }
+}
+
+/// Whether a program that ended so was killed, or is a shell that tells so of its child. The kernel
+/// may have killed something else, say a command beside the program, long before the end.
+const fn was_killed(code: Option<i32>, signal: Option<i32>) -> bool {
+    matches!((code, signal), (_, Some(SIGKILL)) | (Some(SHELL_SAYS_KILLED), _))
 }
 
 /// Exit code and signal: what the guest init said, or what its death did to the program.
@@ -116,7 +125,7 @@ fn outcome(ended: Option<Ended>, ending: &Ending) -> (Option<i32>, Option<i32>) 
 }
 
 /// Code and sentence, if the program never ran and nobody asked for that.
-fn why_not_started(run: &Run, ending: Ending, oom_killed: bool) -> Option<(String, String)> {
+fn why_not_started(run: &Run, ending: Ending, ran_out_of_ram: bool) -> Option<(String, String)> {
     if run.is_up() {
         return None;
     }
@@ -125,7 +134,9 @@ fn why_not_started(run: &Run, ending: Ending, oom_killed: bool) -> Option<(Strin
         Ending::NotStarted { code, message } => Some((code, message)),
         Ending::Abandoned => because("abandoned", "the daemon went away before the start"),
         _ if run.stop.is_some() => None,
-        _ if oom_killed => because("out_of_ram", "the RAM does not suffice to start the machine"),
+        _ if ran_out_of_ram => {
+            because("out_of_ram", "the RAM does not suffice to start the machine")
+        }
         Ending::GuestBroken => because("guest_broken", "the guest init spoke nonsense"),
         Ending::GuestDied => because("guest_died", "the guest init died before the program ran"),
         Ending::Exited | Ending::Killed => None,

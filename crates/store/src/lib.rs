@@ -28,10 +28,11 @@ mod writer;
 pub use error::StoreError;
 pub use migrate::SCHEMA_VERSION;
 pub use record::app::{AppRecord, NetworkRecord};
+pub use record::checkpoint::CheckpointRecord;
 pub use record::event::{EVENT_PAGE_MAX, EVENTS_KEPT, EventRecord};
-pub use record::image::{ImageRecord, OwnerKind};
+pub use record::image::{ImageRecord, OwnerKind, TagRecord};
 pub use record::machine::{
-    LeaseRecord, MachineFilter, MachineRecord, MachineSummary, UsedAddresses,
+    LeaseRecord, MachineFilter, MachineListing, MachineRecord, MachineSummary, UsedAddresses,
 };
 pub use record::meter::{MeterInterval, Usage, UsageOf};
 pub use record::plan::{NewPlan, PlanId, PlanKind, PlanRecord, PlanState};

@@ -5,6 +5,7 @@
 //! [`Reader`](crate::Reader), changes are methods of [`Tx`](crate::Tx).
 
 pub mod app;
+pub mod checkpoint;
 pub mod event;
 pub mod image;
 pub mod machine;

@@ -8,7 +8,7 @@
 pub(crate) const APPLICATION_ID: u32 = 0x444d_7365;
 
 /// All migrations; the schema version is how many of them a file has seen.
-pub(crate) const MIGRATIONS: &[&str] = &[V1];
+pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -166,4 +166,32 @@ CREATE TABLE tokens (
     expires_at INTEGER,
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Checkpoints: disks that are kept for a while.
+const V2: &str = "
+CREATE TABLE checkpoints (
+    id         TEXT PRIMARY KEY,
+    machine    TEXT NOT NULL,
+    base       TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX checkpoints_by_machine ON checkpoints (machine);
+CREATE INDEX checkpoints_by_end ON checkpoints (expires_at);
+";
+
+/// Images from registries: what a tag led to there, and who may use what is not for everybody.
+const V3: &str = "
+ALTER TABLE images ADD COLUMN is_private INTEGER NOT NULL DEFAULT 0;
+
+-- What the registry says the tag leads to: the manifest, or the index it was chosen from.
+ALTER TABLE tags ADD COLUMN points_to TEXT;
+
+CREATE TABLE image_grants (
+    digest TEXT NOT NULL REFERENCES images (digest) ON DELETE CASCADE,
+    app    TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,
+    PRIMARY KEY (digest, app)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_grants_by_app ON image_grants (app);
 ";

@@ -8,6 +8,7 @@
 //! * [`http`]: the smallest client.
 //! * [`image`]: small images, built from what the host has.
 //! * [`leftovers`]: what an instance left on the host.
+//! * [`registry`]: registries, and images pushed to them.
 //! * [`report`]: figures that a test hands to the summary of `./dev test`.
 //! * [`wait`]: waiting with a deadline.
 
@@ -15,6 +16,7 @@ pub mod http;
 pub mod image;
 pub mod instance;
 pub mod leftovers;
+pub mod registry;
 pub mod report;
 pub mod wait;
 

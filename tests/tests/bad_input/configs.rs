@@ -114,7 +114,8 @@ fn values_that_linux_cannot_have_are_refused() {
     desk.refuses("image", json!("busy box"), 400, "invalid_image");
     desk.refuses("image", json!("büsybox"), 400, "invalid_image");
     desk.refuses("image", json!("b".repeat(2000)), 400, "invalid_image");
-    desk.refuses("image", json!("nobody-has-this"), 404, "image_not_found");
+    let unknown = format!("sha256:{}", "0".repeat(64));
+    desk.refuses("image", json!(unknown), 404, "image_not_found");
     desk.refuses("env", json!({"": "x"}), 400, "invalid_env");
     desk.refuses("env", json!({"A=B": "x"}), 400, "invalid_env");
     desk.refuses("env", json!({"A": "x\u{0}y"}), 400, "invalid_string");

@@ -1,81 +1,13 @@
 //! A data directory without room. Every refusal says so, and the store opens again.
 
+use crate::small_disk::SmallDisk;
 use crate::{MACHINES, refused};
-use rustix::mount::{UnmountFlags, unmount};
 use serde_json::{Value, json};
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use tempfile::TempDir;
 use testkit::{Builder, Instance, Reply};
 use tests::fixture;
 
 /// Size of the file system that holds the data directory: the ballast, an image, and some.
 const SIZE_BYTES: u64 = 300 * 1024 * 1024;
-
-/// A small file system, mounted; gone with this value.
-struct SmallDisk {
-    mount: PathBuf,
-    _file: TempDir,
-}
-
-impl SmallDisk {
-    fn at(mount: PathBuf) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join("ext4");
-        File::create(&file).and_then(|file| file.set_len(SIZE_BYTES)).expect("a file");
-        run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&file));
-        fs::create_dir(&mount).expect("a directory");
-        run(Command::new("mount").args(["-o", "loop"]).args([&file, &mount]));
-        Self { mount, _file: dir }
-    }
-
-    /// Takes all room but `left_kib`, until the answer is dropped.
-    fn fill(&self, left_kib: u64) -> Filler {
-        let filler = Filler(self.mount.join("filler"));
-        let mut file = File::create(&filler.0).expect("a file");
-        let chunk = vec![0xAA; 64 * 1024];
-        while free_kib(&self.mount) > left_kib {
-            match file.write_all(&chunk) {
-                Ok(()) => {}
-                Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-                    break;
-                }
-            }
-        }
-        file.sync_all().expect("the filler is written");
-        filler
-    }
-}
-
-/// A file that takes the room of all others.
-struct Filler(PathBuf);
-
-impl Drop for Filler {
-    fn drop(&mut self) {
-        // When the file system is gone, so is the file.
-        fs::remove_file(&self.0).ok();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // What a failed test left in it goes with the last user.
-        unmount(&self.mount, UnmountFlags::DETACH).ok();
-    }
-}
-
-fn run(command: &mut Command) {
-    let status = command.status();
-    assert!(status.is_ok_and(|status| status.success()), "{command:?}");
-}
-
-fn free_kib(path: &Path) -> u64 {
-    let stat = rustix::fs::statvfs(path).expect("a file system");
-    stat.f_bavail * stat.f_frsize / 1024
-}
 
 /// It worked, or there was no room: none for the call, or none for the outcome of the last start.
 #[track_caller]
@@ -94,7 +26,7 @@ fn worked_or_full(reply: Reply) -> bool {
 #[test]
 fn without_room_everything_says_so_and_nothing_is_lost() {
     let dir = tempfile::Builder::new().prefix("dormouse-test-").tempdir().expect("a directory");
-    let disk = SmallDisk::at(dir.path().join("data"));
+    let disk = SmallDisk::at(dir.path().join("data"), SIZE_BYTES);
     let mut instance = Builder::default().in_dir(dir).start();
     instance.import_busybox(&[]);
     let id = fixture::started(&instance, "exec sleep 600", &json!({}));

@@ -1,10 +1,11 @@
 //! Machines that take all they can: their disk, processes, log, their place in the queue.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 use testkit::{Instance, Reply};
 use tests::fixture;
 
@@ -27,19 +28,109 @@ fn a_machine_that_fills_its_disk_can_be_stopped_started_and_emptied() {
     fixture::destroy(&instance, &id);
 }
 
+/// A machine as small as they come.
+fn small() -> Value {
+    json!({"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}})
+}
+
+/// A small machine whose program now becomes `greed`, but is content when it is started again.
+fn greedy_once(instance: &Instance, greed: &str) -> String {
+    let script = format!(
+        "[ -e /over ] && exec sleep 600; touch /over; until [ -e /go ]; do sleep 0.1; done; {greed}"
+    );
+    let mut config = small();
+    config["restart"] = json!({"policy": "no"});
+    let id = fixture::started(instance, &script, &config);
+    drop(instance.sh(&id, "touch /go"));
+    id
+}
+
+/// Doubles until nothing is left to take.
+const BOMB: &str = "bomb() { bomb | bomb & }; bomb";
+
 #[test]
 fn a_program_that_forks_without_end_is_contained_and_can_be_stopped() {
     let instance = fixture::with_busybox();
     let other = fixture::started(&instance, "exec sleep 600", &json!({}));
-    let bomb = "bomb() { bomb | bomb & }; bomb; sleep 600";
-    let id = fixture::started(&instance, bomb, &json!({"restart": {"policy": "no"}}));
+    let id = greedy_once(&instance, &format!("{BOMB}; sleep 600"));
     assert_eq!(instance.sh(&other, "echo here"), "here\n");
     // It may have run out of RAM by itself; then there is nothing to stop.
     let stopped =
         instance.post(&format!("{}/stop", Instance::path(&id)), &json!({"signal": "SIGKILL"}));
     assert!(matches!(stopped.status, 200 | 412), "{}", stopped.text);
     instance.wait_for(&id, "stopped");
+    let exit = fixture::last_exit(&instance, &id)["exit_event"].clone();
+    assert!(exit["requested_stop"] == true || exit["oom_killed"] == true, "{exit}");
     assert_eq!(instance.sh(&other, "echo here"), "here\n");
+    instance.start_machine(&id);
+    assert_eq!(instance.sh(&id, "echo here"), "here\n");
+    fixture::destroy(&instance, &id);
+}
+
+/// How long a bomb may rage: long enough for the kernel to have killed many.
+const RAGE: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_command_that_forks_without_end_does_not_end_the_machine() {
+    let instance = fixture::with_busybox();
+    let id = fixture::started(&instance, "exec sleep 600", &small());
+    let run = |script: &str| {
+        let body = json!({"command": ["/bin/sh", "-c", script], "timeout": 5});
+        instance.post(&format!("{}/exec", Instance::path(&id)), &body)
+    };
+    let began = Instant::now();
+    let bomb = run(&format!("{BOMB}; sleep 1"));
+    assert!(matches!(bomb.status, 200 | 408), "{}", bomb.text);
+    while began.elapsed() < RAGE {
+        let reply = run("echo here");
+        let has_run = reply.status == 200;
+        // No process is left to be had, the command was killed, or is not served in time.
+        let is_clear = matches!(reply.status, 408 | 412 | 503 | 504);
+        assert!(has_run || is_clear, "{} {}", reply.status, reply.text);
+    }
+    assert_eq!(instance.state(&id), "started");
+    instance.stop_machine(&id);
+    instance.start_machine(&id);
+    assert_eq!(instance.sh(&id, "echo here"), "here\n");
+    fixture::destroy(&instance, &id);
+}
+
+/// Reads without end, and keeps all of it.
+const EATER: [&str; 2] = ["tail", "/dev/zero"];
+
+#[test]
+fn a_program_that_eats_its_ram_is_killed_for_it_and_that_is_told() {
+    let instance = fixture::with_busybox();
+    let id = greedy_once(&instance, &format!("exec {}", EATER.join(" ")));
+    instance.wait_for(&id, "stopped");
+    let exit = fixture::last_exit(&instance, &id)["exit_event"].clone();
+    assert_eq!(exit["oom_killed"], true, "{exit}");
+    assert_eq!(
+        (&exit["guest_signal"], &exit["requested_stop"]),
+        (&json!(9), &json!(false)),
+        "{exit}"
+    );
+    instance.start_machine(&id);
+    assert_eq!(instance.sh(&id, "echo here"), "here\n");
+    instance.stop_machine(&id);
+    let exit = fixture::last_exit(&instance, &id)["exit_event"].clone();
+    assert_eq!(exit["oom_killed"], false, "{exit}");
+    fixture::destroy(&instance, &id);
+}
+
+#[test]
+fn a_command_that_eats_the_ram_of_its_machine_dies_alone() {
+    let instance = fixture::with_busybox();
+    let id = fixture::started(&instance, "exec sleep 600", &small());
+    for _ in 0..3 {
+        let outcome = instance.exec(&id, &EATER);
+        assert_eq!(outcome["exit_signal"], 9, "{outcome}");
+        assert_eq!(instance.sh(&id, "echo here"), "here\n");
+    }
+    assert_eq!(instance.state(&id), "started");
+    instance.stop_machine(&id);
+    instance.start_machine(&id);
+    assert_eq!(instance.sh(&id, "echo here"), "here\n");
     fixture::destroy(&instance, &id);
 }
 

@@ -5,8 +5,10 @@ mod configs;
 mod disk_full;
 mod greed;
 mod images;
+mod pressure;
 mod programs;
 mod requests;
+mod small_disk;
 mod tokens;
 
 use serde_json::{Value, json};

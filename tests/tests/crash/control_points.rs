@@ -40,7 +40,7 @@ fn with_image() -> TempDir {
     instance.into_dir()
 }
 
-fn copy_of(template: &Path) -> TempDir {
+pub(crate) fn copy_of(template: &Path) -> TempDir {
     let dir = tempfile::Builder::new().prefix("dormouse-crash-").tempdir().expect("a directory");
     let copied = Command::new("cp")
         .args(["--archive", "--sparse=always", "--reflink=auto"])
@@ -123,7 +123,7 @@ fn die_at(n: usize, point: &str, dir: TempDir, from: usize, to: usize) -> bool {
 
 /// No half-made file and no directory of nobody is there. (An image that was made and not yet
 /// recorded lies in quarantine: data is never removed on absence.)
-fn expect_known_files(data_dir: &Path, point: &str) {
+pub(crate) fn expect_known_files(data_dir: &Path, point: &str) {
     for place in ["machines", "quarantine/machines", "tmp/disk", "tmp/image"] {
         let Ok(entries) = fs::read_dir(data_dir.join(place)) else { continue };
         let names: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();

@@ -4,6 +4,9 @@
 
 mod control_points;
 mod disk_full;
+mod pull;
+mod pull_proxy;
 mod scenario;
 mod shim_points;
 mod steps;
+mod update;

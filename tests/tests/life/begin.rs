@@ -48,7 +48,12 @@ fn a_start_tells_the_state_before_and_what_each_part_took() {
     let body = reply.expect(200);
     assert_eq!(body["previous_state"], "stopped");
     assert_eq!(body["migrated"], false);
-    assert!(timing.is_some_and(|text| text.contains("dur=")), "no Server-Timing");
+    let timing = timing.expect("a Server-Timing");
+    for part in ["admission", "net", "commit", "disk", "engine", "outcome"] {
+        let us = timing.split(", ").find_map(|one| one.strip_prefix(&format!("{part};dur=")));
+        let ms: f64 = us.and_then(|text| text.parse().ok()).unwrap_or(-1.0);
+        assert!((0.0..10_000.0).contains(&ms), "no `{part}` in {timing}");
+    }
     // A second start of a running machine is no error and starts nothing.
     let again = instance.post(&format!("{}/start", Instance::path(&id)), &Value::Null).expect(200);
     assert_eq!(again["previous_state"], "started");

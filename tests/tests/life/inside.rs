@@ -97,10 +97,11 @@ fn processes_ports_and_use_are_shown() {
     let instance = with_busybox();
     let id = started(&instance, "exec nc -ll -p 8080 -e /bin/cat", &json!({}));
     let path = Instance::path(&id);
-    let ps = instance.get(&format!("{path}/ps?sort_by=pid")).expect(200);
-    let commands: Vec<&str> =
-        ps.as_array().expect("a list").iter().filter_map(|p| p["command"].as_str()).collect();
-    assert!(commands.iter().any(|command| command.contains("nc")), "{commands:?}");
+    eventually("the shell has become the server", || {
+        let ps = instance.get(&format!("{path}/ps?sort_by=pid")).expect(200);
+        let mut commands = ps.as_array().expect("a list").iter().map(|p| p["command"].to_string());
+        commands.any(|command| command.contains("nc")).then_some(())
+    });
     eventually("the port is listened on", || {
         let sockets = instance.get(&format!("{path}/listening")).expect(200);
         sockets.to_string().contains("8080").then_some(())

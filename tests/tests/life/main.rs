@@ -1,6 +1,8 @@
 //! The life of machines, seen from the API: what is promised for each call, and what is left after.
 
+mod again;
 mod begin;
+mod capacity;
 mod control;
 mod destroy;
 mod end;
@@ -10,4 +12,5 @@ mod owner;
 mod reboot;
 mod restart;
 mod sleep;
+mod update;
 mod waiting;

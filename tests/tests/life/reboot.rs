@@ -66,6 +66,19 @@ fn after_a_reboot_machines_that_were_up_return_and_others_do_not() {
 }
 
 #[test]
+fn a_reboot_that_ends_a_machine_for_good_removes_it_with_auto_destroy() {
+    let mut host = Host::boot();
+    let more = |policy| json!({"auto_destroy": true, "restart": {"policy": policy}});
+    let ended = started(&host.instance, "exec sleep 1000", &more("no"));
+    let back = started(&host.instance, "exec sleep 1000", &more("always"));
+    host.boot_again();
+    host.instance.wait_for(&ended, "destroyed");
+    tests::fixture::expect_nothing_left(&host.instance, &ended);
+    host.instance.wait_for(&back, "started");
+    destroy(&host.instance, &back);
+}
+
+#[test]
 fn a_frozen_machine_is_started_afresh_after_a_reboot() {
     let mut host = Host::boot();
     let id = started(&host.instance, "exec sleep 1000", &json!({"restart": {"policy": "always"}}));

@@ -1,8 +1,10 @@
 //! The restart policy: who comes back, when, and how often.
 
 use serde_json::{Value, json};
+use std::thread;
+use std::time::{Duration, Instant};
 use testkit::{Instance, eventually};
-use tests::fixture::{config, events, started, with_busybox};
+use tests::fixture::{Held, config, events, let_pass, started, wait_for_line, with_busybox};
 
 fn create(instance: &Instance, script: &str, restart: &Value) -> String {
     instance.create_with(&json!({"config": config(script, &json!({"restart": restart}))}))
@@ -85,4 +87,30 @@ fn a_start_during_the_back_off_does_not_wait_for_its_end() {
     eventually("it waits for its restart", || (instance.state(&id) == "restarting").then_some(()));
     instance.start_machine(&id);
     assert_eq!(exits(&instance, &id).len(), 1);
+}
+
+#[test]
+fn the_seconds_of_a_run_end_when_it_ended_and_not_when_control_heard_of_it() {
+    let instance = with_busybox();
+    let began = Instant::now();
+    let script = "trap 'sleep 1; exit 0' INT; echo ready; while :; do sleep 0.05; done";
+    let id = started(&instance, script, &json!({}));
+    wait_for_line(&instance, &id, "ready");
+    let path = Instance::path(&id);
+    thread::scope(|scope| {
+        let restart =
+            scope.spawn(|| instance.post(&format!("{path}/restart?timeout=30"), &Value::Null));
+        eventually("it restarts", || (instance.state(&id) == "restarting").then_some(()));
+        // The program ends within the second; control hears of it three seconds later.
+        let held = Held::processes(vec![instance.control_pid()]);
+        let_pass(Duration::from_secs(4));
+        drop(held);
+        assert_eq!(restart.join().expect("an answer").status, 200);
+    });
+    instance.stop_machine(&id);
+    let took = began.elapsed();
+    let used = instance.get(&format!("{path}/usage")).expect(200);
+    let used_s = used["started_s"].as_f64().expect("a number");
+    assert!(used_s < took.as_secs_f64() - 2.0, "{used_s} s of {took:?}");
+    assert!(used_s > 0.5, "{used_s} s of {took:?}");
 }

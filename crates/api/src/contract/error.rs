@@ -21,3 +21,11 @@ pub struct ErrorBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
+
+impl ErrorBody {
+    /// Without the word of the Machines API: in a line whose `status` means something else.
+    #[must_use]
+    pub fn without_word(self) -> Self {
+        Self { status: None, ..self }
+    }
+}

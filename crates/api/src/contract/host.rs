@@ -1,4 +1,4 @@
-//! Our own answers about the host: images, tokens, use, health. Regions, because clients ask.
+//! Our own answers about the host: tokens, use, health. Regions, because clients ask.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,31 +33,6 @@ pub struct Region {
     pub requires_paid_plan: bool,
     /// False.
     pub deprecated: bool,
-}
-
-/// Body of `POST /v1/images/import`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImportImage {
-    /// Absolute path on the host: root file system tarball, OCI layout or `docker save` file.
-    #[serde(default)]
-    pub path: String,
-    /// Reference under which machines find it, e.g. `demo` or `demo:1`.
-    #[serde(default)]
-    pub name: String,
-}
-
-/// An image of this host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ImageInfo {
-    /// Reference.
-    pub name: String,
-    /// Digest.
-    pub digest: String,
-    /// Size of its file system image in bytes.
-    pub size_bytes: u64,
-    /// RFC 3339.
-    pub created_at: String,
 }
 
 /// Body of `POST /v1/tokens`.

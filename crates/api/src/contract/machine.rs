@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A machine.
+/// A machine. `C` is its configuration: JSON, or what is written as such.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Machine {
+#[serde(default, bound(deserialize = "C: Default + Deserialize<'de>"))]
+pub struct Machine<C = Value> {
     /// 14 lower-case hex digits.
     pub id: String,
     /// Its name.
@@ -27,7 +27,7 @@ pub struct Machine {
     pub image_ref: Option<ImageRef>,
     /// Configuration as stored; absent in a summary.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub config: Option<Value>,
+    pub config: Option<C>,
     /// Newest first; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<Event>>,

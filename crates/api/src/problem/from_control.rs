@@ -10,6 +10,7 @@ use control::{ControlError, Fault, StateConflict};
 use image::ImageError;
 use model::admit::{Asked, Gate, Refused};
 use model::{MachineId, UnixMs};
+use registry::RegistryError;
 use std::error::Error;
 use store::StoreError;
 
@@ -17,6 +18,7 @@ use store::StoreError;
 const SHARED_WORDS: [&str; 2] = ["name_taken", "insufficient_capacity"];
 
 pub(super) fn problem(error: &ControlError, machine: Option<&MachineId>) -> Problem {
+    let error = error.root();
     let advice = error.advice();
     let (status, text) = answer(error, machine);
     let mut problem = Problem::new(status, advice.code, text).hint(advice.hint);
@@ -62,6 +64,10 @@ fn answer(error: &ControlError, machine: Option<&MachineId>) -> (StatusCode, Str
         ControlError::DiskPressure { .. } => (StatusCode::INSUFFICIENT_STORAGE, exhausted(error)),
         ControlError::Store(cause) => of_store(error, cause),
         ControlError::Image(cause) => of_image(cause),
+        ControlError::Registry(cause) => of_registry(cause),
+        ControlError::NoWayOut { .. } => denied(error),
+        ControlError::LittleRoom { .. } => (StatusCode::INSUFFICIENT_STORAGE, exhausted(error)),
+        ControlError::Shared(cause) => answer(cause, machine),
         ControlError::Disk(_)
         | ControlError::Net(_)
         | ControlError::Host { .. }
@@ -78,7 +84,7 @@ fn failed_start(error: &ControlError, message: &str) -> (StatusCode, String) {
     match error.fault() {
         Fault::Caller => precondition(text),
         Fault::Host if error.is_disk_full() => (StatusCode::INSUFFICIENT_STORAGE, exhausted(text)),
-        Fault::Host => unavailable(text),
+        Fault::Host | Fault::Upstream => unavailable(text),
     }
 }
 
@@ -91,6 +97,10 @@ fn refusal(refused: &Refused, machine: Option<&MachineId>) -> (StatusCode, Strin
             rfc3339(lease.expires_at)
         )),
         Refused::Capacity(why) => aborted(format!("could not reserve resource for machine: {why}")),
+        Refused::DiskPressure { free } => {
+            let text = format!("it was frozen because the data disk has only {free} free");
+            (StatusCode::INSUFFICIENT_STORAGE, exhausted(text))
+        }
         Refused::HeldDown { reason } => aborted(format!("machine is held down: {reason}")),
         Refused::Denied { rule } => precondition(format!("rule `{rule}` denies it")),
         Refused::AutostartOff => precondition("autostart is off for this service"),
@@ -160,14 +170,46 @@ fn of_store(error: &ControlError, cause: &StoreError) -> (StatusCode, String) {
 fn of_image(error: &ImageError) -> (StatusCode, String) {
     match error {
         ImageError::Missing { .. } => (StatusCode::NOT_FOUND, missing("image")),
-        ImageError::Helper { .. } | ImageError::Mkfs { .. } | ImageError::Damaged { .. } => {
-            internal(error)
-        }
+        ImageError::Damaged { .. } => internal(error),
+        error if error.is_host_fault() => internal(error),
         error => {
             let text = format!("invalid_argument: {}", sentence(error));
             (StatusCode::UNPROCESSABLE_ENTITY, text)
         }
     }
+}
+
+/// A registry's word is passed on, but never as 401: that is about the caller's token here.
+fn of_registry(error: &RegistryError) -> (StatusCode, String) {
+    let text = sentence(error);
+    match error {
+        RegistryError::Reference(_) => {
+            (StatusCode::BAD_REQUEST, format!("invalid_argument: {text}"))
+        }
+        RegistryError::NotAllowed { .. }
+        | RegistryError::AddressRefused { .. }
+        | RegistryError::Unauthorized { .. }
+        | RegistryError::Denied { .. } => denied(text),
+        RegistryError::NotFound { .. } => (StatusCode::NOT_FOUND, format!("not_found: {text}")),
+        RegistryError::TooLarge { .. }
+        | RegistryError::Manifest { .. }
+        | RegistryError::DockerConfig(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, format!("invalid_argument: {text}"))
+        }
+        RegistryError::RateLimited { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, format!("rate limit exceeded: {text}"))
+        }
+        RegistryError::Timeout { .. } => {
+            (StatusCode::GATEWAY_TIMEOUT, format!("deadline_exceeded: {text}"))
+        }
+        RegistryError::Certificates { .. } => unavailable(text),
+        // Everything else is the registry's, or of the way to it.
+        _ => (StatusCode::BAD_GATEWAY, format!("unavailable: {text}")),
+    }
+}
+
+fn denied(text: impl std::fmt::Display) -> (StatusCode, String) {
+    (StatusCode::FORBIDDEN, format!("permission_denied: {text}"))
 }
 
 fn missing(what: &str) -> String {

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) const BODY_MAX_BYTES: usize = 1024 * 1024;
 
 /// Bytes of a larger body that are thrown away so that the caller sees the answer, not a reset.
-const DRAIN_MAX_BYTES: usize = 32 * 1024 * 1024;
+pub(super) const DRAIN_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Longest time a caller takes to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

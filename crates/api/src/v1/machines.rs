@@ -3,12 +3,15 @@
 use super::body::JsonBody;
 use super::extract::{Caller, OnMachine, Operate, OperateApp, Read, ReadApp};
 use super::query::{Params, wrong};
+use super::registry_auth::RegistryAuth;
 use super::{Answer, reply, view};
 use crate::auth::{Identity, Need, Target};
+use crate::contract::image::IMAGE_HEADER;
 use crate::contract::{CreateMachine, Event, Machine, OrgMachines, lease};
 use crate::problem::Problem;
 use crate::spec;
 use axum::extract::{Path, State};
+use axum::http::HeaderValue;
 use control::{Control, LeaseWish, MachineFilter, UpdateMachine};
 use model::{DurationMs, MachineSpec};
 use serde_json::Value;
@@ -17,6 +20,9 @@ use store::MachineRecord;
 /// Events in one answer when the caller names no limit, and at most.
 const EVENTS_DEFAULT: u64 = 20;
 const EVENTS_MAX: u64 = 50;
+
+/// Longest reason in a header: foreign text may be in it.
+const REASON_MAX_CHARS: usize = 300;
 
 /// Machines in one page of an organisation.
 const PAGE_MAX: u64 = 1000;
@@ -29,15 +35,16 @@ pub(super) async fn list(
 ) -> Answer {
     let filter = filter(&params)?;
     let app = Some(&app);
-    let machines: Vec<Machine> = if params.flag("summary")? {
-        let found = control.machine_summaries(app, &filter);
-        found.map_err(|e| Problem::from_control(&e, None))?.iter().map(view::summary).collect()
+    let problem = |e| Problem::from_control(&e, None);
+    if params.flag("summary")? {
+        let found = control.machine_summaries(app, &filter).map_err(problem)?;
+        let found = found.iter().filter(|machine| is_in_region(&machine.region, &params));
+        reply::ok(&found.map(view::summary).collect::<Vec<_>>())
     } else {
-        let found = control.machines(app, &filter);
-        found.map_err(|e| Problem::from_control(&e, None))?.iter().map(view::machine).collect()
-    };
-    let in_region = machines.iter().filter(|machine| is_in_region(&machine.region, &params));
-    reply::ok(&in_region.collect::<Vec<_>>())
+        let found = control.machine_listings(app, &filter).map_err(problem)?;
+        let found = found.iter().filter(|listing| is_in_region(&listing.summary.region, &params));
+        reply::ok(&found.map(view::listed).collect::<Vec<_>>())
+    }
 }
 
 fn filter(params: &Params) -> Result<MachineFilter, Problem> {
@@ -102,11 +109,13 @@ pub(super) async fn list_of_org(
 pub(super) async fn create(
     State(control): State<Control>,
     OperateApp(app, who): OperateApp,
+    auth: RegistryAuth,
     body: JsonBody,
 ) -> Answer {
     let wish: CreateMachine = body.to()?;
     let (spec, config) = checked(&wish, &body.0)?;
-    let record = control
+    let access = auth.of(&who, &app);
+    let created = control
         .create_machine(control::CreateMachine {
             app,
             name: name(&wish)?,
@@ -117,15 +126,28 @@ pub(super) async fn create(
             is_cordoned: wish.skip_service_registration.unwrap_or(false),
             lease: lease_wish(&wish, &who)?,
             actor: who.actor(),
+            access,
         })
         .await
         .map_err(|e| Problem::from_control(&e, None))?;
+    let record = created.record;
     let nonce = record.lease.as_ref().map(|lease| lease.nonce.clone());
-    reply::ok(&Machine {
+    let mut answer = reply::ok(&Machine {
         nonce,
         events: Some(recent_events(&control, &record)?),
         ..view::machine(&record)
-    })
+    })?;
+    if let Some(why) = created.cached_because {
+        answer.headers_mut().insert(IMAGE_HEADER, cached(&why));
+    }
+    Ok(answer)
+}
+
+/// Says that the image's registry did not confirm it, and why.
+fn cached(why: &str) -> HeaderValue {
+    let plain = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
+    let why: String = why.chars().take(REASON_MAX_CHARS).map(plain).collect();
+    HeaderValue::try_from(format!("cached; reason={why}")).expect("printable ASCII")
 }
 
 /// The spec and the configuration to store.
@@ -191,6 +213,7 @@ fn event_page(control: &Control, on: &MachineRecord, limit: u64) -> Result<Vec<E
 pub(super) async fn update(
     State(control): State<Control>,
     Operate(on): Operate,
+    auth: RegistryAuth,
     body: JsonBody,
 ) -> Answer {
     let wish: CreateMachine = body.to()?;
@@ -207,7 +230,8 @@ pub(super) async fn update(
         }
     };
     let skip_launch = wish.skip_launch.unwrap_or(false);
-    let update = UpdateMachine { spec, config, current_version, skip_launch };
+    let access = auth.of(&who, &record.app);
+    let update = UpdateMachine { spec, config, current_version, skip_launch, access };
     let updated = control.update(&record.id, cause, update).await.map_err(problem)?;
     let taken = match lease_wish(&wish, &who)? {
         Some(lease) => {

@@ -1,11 +1,15 @@
 //! Records as answers show them.
 
+mod images;
+
+pub(super) use images::{image, image_detail, pruned, pull_line, pulled};
+
 use crate::contract::moment::rfc3339;
 use crate::contract::{
-    App, Event, ImageInfo, ImageRef, Lease, Machine, MachineVersion, OrgMachine, Organization,
-    Sleep, TokenInfo, Usage, machine::Failure,
+    App, Event, ImageRef, Lease, Machine, MachineVersion, OrgMachine, Organization, Sleep,
+    TokenInfo, Usage, machine::Failure,
 };
-use crate::spec::echoed;
+use crate::spec::{Echo, echoed};
 use control::MeteredUse;
 use model::effect::{ExitNews, NewsKind, NewsSource};
 use model::spec::EngineKind;
@@ -14,7 +18,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{
-    AppRecord, EventRecord, ImageRecord, LeaseRecord, MachineRecord, MachineSummary, TokenReach,
+    AppRecord, EventRecord, LeaseRecord, MachineListing, MachineRecord, MachineSummary, TokenReach,
     TokenRecord, TokenRight, VersionRecord,
 };
 
@@ -76,8 +80,11 @@ fn image_ref(image: &model::spec::ImageRef, labels: &BTreeMap<String, String>) -
 }
 
 /// The reference as a user writes it.
-fn reference(image: &model::spec::ImageRef) -> String {
-    let local = format!("{}:{}", image.repository, image.tag);
+pub(super) fn reference(image: &model::spec::ImageRef) -> String {
+    let local = match image.tag.as_str() {
+        "" => format!("{}@{}", image.repository, image.digest),
+        tag => format!("{}:{tag}", image.repository),
+    };
     match image.registry.as_str() {
         "local" => local,
         registry => format!("{registry}/{local}"),
@@ -101,6 +108,21 @@ fn failure(state: &State) -> Option<Failure> {
 
 /// What `summary=true` shows: without configuration and events.
 pub(super) fn summary(record: &MachineSummary) -> Machine {
+    shown(record, &BTreeMap::new())
+}
+
+/// What a list of whole machines shows: without events.
+pub(super) fn listed(listing: &MachineListing) -> Machine<Echo<'_>> {
+    let state = listing.machine.as_ref().map(|machine| &machine.state);
+    Machine {
+        config: Some(Echo::of(&listing.config, &listing.summary.metadata)),
+        sleep: state.and_then(sleep),
+        failure: state.and_then(failure),
+        ..shown(&listing.summary, &listing.image_labels)
+    }
+}
+
+fn shown<C>(record: &MachineSummary, image_labels: &BTreeMap<String, String>) -> Machine<C> {
     let version = record.version.to_string();
     Machine {
         id: record.id.to_string(),
@@ -110,15 +132,19 @@ pub(super) fn summary(record: &MachineSummary) -> Machine {
         instance_id: version.clone(),
         version,
         private_ip: record.v6.to_string(),
-        image_ref: Some(image_ref(&record.image, &BTreeMap::new())),
+        image_ref: Some(image_ref(&record.image, image_labels)),
+        config: None,
+        events: None,
         host_status: "ok".to_owned(),
         cordoned: record.cordoned,
+        nonce: None,
         created_at: rfc3339(record.created_at),
         updated_at: rfc3339(record.updated_at),
         app_name: record.app.to_string(),
         engine: engine(record.engine).to_owned(),
         private_ipv4: Some(record.v4.to_string()),
-        ..Machine::default()
+        sleep: None,
+        failure: None,
     }
 }
 
@@ -217,15 +243,6 @@ pub(super) fn lease(record: &LeaseRecord, shows_nonce: bool) -> Lease {
         owner: record.owner.clone(),
         description: record.description.clone(),
         version: record.version.to_string(),
-    }
-}
-
-pub(super) fn image(record: &ImageRecord) -> ImageInfo {
-    ImageInfo {
-        name: reference(&record.image),
-        digest: record.image.digest.to_string(),
-        size_bytes: record.size_bytes,
-        created_at: rfc3339(record.created_at),
     }
 }
 

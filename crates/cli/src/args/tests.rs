@@ -63,6 +63,8 @@ fn lines_parse() {
         "dormouse up",
         "dormouse --data-dir=/x control --listen=127.0.0.1:0 --region=local --slots-ready=4,8",
         "dormouse --data-dir=/x control --boot-id-file=/b --egress --shim=/s --init=/i",
+        "dormouse up --allow-registry *.example.com --allow-registry r.io:5000/team",
+        "dormouse up --insecure-registry r.io:5000 --registry-ca /ca --image-budget-gib 20",
         "dormouse run demo",
         "dormouse run --rm --name a --env A=1 --cpus 2 --memory 512 demo sh -c date",
         "dormouse machine create --skip-launch --config -",
@@ -74,7 +76,12 @@ fn lines_parse() {
         "dormouse machine signal a SIGHUP",
         "dormouse machine wait a stopped failed --timeout 2m",
         "dormouse machine logs -f -n 5 a",
+        "dormouse image pull registry.example.com:5000/team/web:1.2 --json",
         "dormouse image import ./x.tar demo:1",
+        "dormouse image import - demo",
+        "dormouse image show debian:12",
+        "dormouse image prune --keep 3 --older-than 7d --max-size 10GB --dry-run",
+        "dormouse image rm demo",
         "dormouse token create ci --app web --read-only --ttl 24h",
         "dormouse usage a",
         "dormouse completions bash",
@@ -94,6 +101,9 @@ fn wrong_lines_are_refused() {
         "dormouse machine create --config x.json demo",
         "dormouse machine start",
         "dormouse machine exec box",
+        "dormouse image pull",
+        "dormouse image prune --older-than soon",
+        "dormouse image prune --max-size much",
         "dormouse machine signal a SIGNOPE",
         "dormouse machine stop -t soon a",
         "dormouse machine suspend --depth deep a",
@@ -114,6 +124,13 @@ fn what_the_supervisor_passes_on_is_what_control_takes() {
     options.egress = true;
     options.shim = Some("/s".into());
     options.init = Some("/i".into());
+    options.images = daemon::options::ImageOptions {
+        allow_registries: vec!["r.io".to_owned(), "*.example.com".to_owned()],
+        insecure_registries: vec!["r.io".to_owned()],
+        registry_cas: vec!["/ca".into()],
+        docker_config: Some("/c".into()),
+        budget_gib: Some(7),
+    };
     let line = std::iter::once("dormouse".to_owned()).chain(options.control_args());
     let cli = Cli::try_parse_from(line).expect("control takes it");
     assert!(matches!(cli.verb, Verb::Control(_)));

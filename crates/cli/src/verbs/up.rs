@@ -3,7 +3,7 @@
 use crate::args::Global;
 use clap::Args;
 use daemon::UpOptions;
-use daemon::options::LISTEN;
+use daemon::options::{ImageOptions, LISTEN};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +32,41 @@ pub(crate) struct UpArgs {
     /// Slots kept ready: fewest and most
     #[arg(long, value_name = "N,N", hide = true, value_parser = two_numbers)]
     slots_ready: Option<(u16, u16)>,
+    #[command(flatten)]
+    images: ImageArgs,
+}
+
+/// What an instance is told about images.
+#[derive(Debug, Args)]
+struct ImageArgs {
+    /// Registry that may be used, for everybody and from the host: `host[:port][/prefix]`, `*.host`;
+    /// once given, no other may. May be repeated
+    #[arg(long, value_name = "PATTERN")]
+    allow_registry: Vec<String>,
+    /// Registry that may be spoken to without TLS, `host[:port]`; may be repeated
+    #[arg(long, value_name = "HOST")]
+    insecure_registry: Vec<String>,
+    /// Certificates (PEM) of an authority that signs for registries; may be repeated
+    #[arg(long, value_name = "FILE")]
+    registry_ca: Vec<PathBuf>,
+    /// Docker's `config.json` with credentials for what the owner pulls
+    #[arg(long, value_name = "FILE")]
+    docker_config: Option<PathBuf>,
+    /// Unused images go when all together take more; a fifth of the file system by default
+    #[arg(long, value_name = "GIB")]
+    image_budget_gib: Option<u64>,
+}
+
+impl ImageArgs {
+    fn options(&self) -> ImageOptions {
+        ImageOptions {
+            allow_registries: self.allow_registry.clone(),
+            insecure_registries: self.insecure_registry.clone(),
+            registry_cas: self.registry_ca.clone(),
+            docker_config: self.docker_config.clone(),
+            budget_gib: self.image_budget_gib,
+        }
+    }
 }
 
 fn two_numbers(text: &str) -> Result<(u16, u16), String> {
@@ -51,6 +86,7 @@ impl UpArgs {
             init: self.init.clone(),
             boot_id_file: self.boot_id_file.clone().unwrap_or(default.boot_id_file),
             slots_ready: self.slots_ready.unwrap_or(default.slots_ready),
+            images: self.images.options(),
             data_dir: default.data_dir,
         }
     }

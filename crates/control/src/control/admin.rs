@@ -1,99 +1,17 @@
-//! Images, tokens, metering.
+//! Tokens, metering.
 
 use super::{Answer, Control};
 use crate::error::ControlError;
 use crate::facade::MeteredUse;
 use crate::inner::chance;
-use image::ImportSource;
-use model::{AppName, Digest, DurationMs, MachineId, UnixMs, hex_of};
+use model::{AppName, DurationMs, MachineId, UnixMs, hex_of};
 use sha2::{Digest as _, Sha256};
-use std::path::PathBuf;
-use store::{ImageRecord, StoreError, TokenRecord, TokenScope, Usage, UsageOf};
+use store::{StoreError, TokenRecord, TokenScope, Usage, UsageOf};
 
 /// Start of every token, so that one is recognised wherever it is found.
 const TOKEN_PREFIX: &str = "dm1_";
 
 impl Control {
-    /// Brings an image file (or a directory with an OCI layout) into the store under a name.
-    ///
-    /// # Errors
-    /// [`ControlError::Image`].
-    pub async fn import_image(&self, source: PathBuf, name: String) -> Answer<ImageRecord> {
-        let origin = source.display().to_string();
-        let imported = self
-            .blocking(move |inner| {
-                Ok(inner.images.import(ImportSource::Path(source), &name, &())?)
-            })
-            .await?;
-        let now = model::clock::now();
-        let record = ImageRecord {
-            image: imported.image_ref,
-            config: imported.config,
-            size_bytes: imported.size_bytes,
-            created_at: now,
-            last_used_at: now,
-            source: origin,
-        };
-        let stored = record.clone();
-        self.inner
-            .store
-            .write("image.import", move |tx| {
-                tx.put_image(&stored)?;
-                tx.put_tag(&stored.image)
-            })
-            .await?;
-        Ok(record)
-    }
-
-    /// All images, oldest first.
-    ///
-    /// # Errors
-    /// What the store said.
-    pub fn images(&self) -> Answer<Vec<ImageRecord>> {
-        Ok(self.inner.store.read(|reader| reader.images())?)
-    }
-
-    /// Removes an image that no machine uses.
-    ///
-    /// # Errors
-    /// [`ControlError::Precondition`] when a machine uses it, [`ControlError::NotFound`].
-    pub async fn remove_image(&self, digest: &Digest) -> Answer<()> {
-        let target = digest.clone();
-        let removed =
-            self.inner.store.write("image.remove", move |tx| tx.delete_image(&target)).await;
-        match removed {
-            Ok(()) => {}
-            Err(StoreError::Referenced { referrers, .. }) => {
-                return Err(ControlError::Precondition {
-                    code: "image_in_use",
-                    message: format!("{referrers} machines use image {digest}"),
-                    hint: "destroy them first",
-                });
-            }
-            Err(StoreError::NotFound { .. }) => {
-                return Err(ControlError::NotFound { what: "image" });
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let digest = digest.clone();
-        self.blocking(move |inner| Ok(inner.images.remove(&digest)?)).await
-    }
-
-    /// The stored image that a reference names: a digest, or `repository[:tag]` of an import.
-    pub(super) fn find_image(&self, reference: &str) -> Answer<Option<ImageRecord>> {
-        let by_digest = reference.rsplit_once('@').map_or(reference, |(_, digest)| digest);
-        Ok(self.inner.store.read(|reader| {
-            if let Ok(digest) = by_digest.parse::<Digest>() {
-                return reader.image(&digest);
-            }
-            let (repository, tag) = split_tag(reference);
-            match reader.tagged_digest("local", repository, tag)? {
-                Some(digest) => reader.image(&digest),
-                None => Ok(None),
-            }
-        })?)
-    }
-
     /// Makes a token; its secret is returned once and never stored.
     ///
     /// # Errors
@@ -177,14 +95,6 @@ impl Control {
         }))
     }
 
-    /// Machines that use an image.
-    ///
-    /// # Errors
-    /// What the store said.
-    pub fn machines_of_image(&self, digest: &Digest) -> Answer<Vec<MachineId>> {
-        Ok(self.inner.store.read(|reader| reader.machines_of_image(digest))?)
-    }
-
     /// Bytes on the disk that a machine's own disk takes.
     ///
     /// # Errors
@@ -194,26 +104,6 @@ impl Control {
     }
 }
 
-/// Repository and tag of a reference; `latest` when it names none.
-fn split_tag(reference: &str) -> (&str, &str) {
-    match reference.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (reference, "latest"),
-    }
-}
-
 fn hash_of(secret: &str) -> String {
     hex_of(&Sha256::digest(secret.as_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reference_splits_at_its_tag_not_at_a_port() {
-        assert_eq!(split_tag("debian:12"), ("debian", "12"));
-        assert_eq!(split_tag("debian"), ("debian", "latest"));
-        assert_eq!(split_tag("localhost:5000/debian"), ("localhost:5000/debian", "latest"));
-    }
 }

@@ -2,12 +2,14 @@
 //! left but to start.
 
 use super::{Answer, Control, blocks_of, network_of};
+use crate::capacity::Reservation;
 use crate::error::ControlError;
-use crate::facade::{CreateMachine, UpdateMachine};
+use crate::facade::{CreateMachine, Created, ImageAccess, UpdateMachine};
 use crate::inner::{chance, new_event_id, new_version_id};
 use crate::machine::{Command, VersionChange};
 use crate::plans;
-use model::spec::EngineKind;
+use crate::pulls::{self, Found, LOCAL, Target};
+use model::spec::{EngineKind, ImageConfig, ImageRef, Persist, RootfsSpec};
 use model::{Cause, MachineId, UnixMs, hex_of};
 use net::addr::V4Block;
 use net::router::Network;
@@ -15,43 +17,63 @@ use net::{MachineAddrs, NetworkId};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use store::{
-    AppRecord, EventRecord, ImageRecord, LeaseRecord, MachineRecord, OwnerKind, PlanKind,
-    StoreError,
+    AppRecord, EventRecord, LeaseRecord, MachineRecord, OwnerKind, PlanKind, StoreError, Tx,
 };
 
 /// Draws of an id or a name before giving up: with 2^56 ids a second draw is a miracle already.
 const DRAWS_MAX: usize = 4;
-
-/// Below this share of free space on the data file system nothing new is made. Source: design,
-/// section 4, "Pressure".
-pub(super) const CREATE_FREE_RATIO_MIN: f64 = 0.10;
 
 impl Control {
     /// Creates a machine and begins to prepare it; it starts by itself unless `skip_launch`.
     ///
     /// # Errors
     /// [`ControlError::NotFound`] for app or image, [`ControlError::Taken`] for its name,
-    /// [`ControlError::Refused`] when no machine of this size can ever run here.
-    pub async fn create_machine(&self, wish: CreateMachine) -> Answer<MachineRecord> {
+    /// [`ControlError::Refused`] when the host has no room for it: now, if it is to start, else ever.
+    pub async fn create_machine(&self, wish: CreateMachine) -> Answer<Created> {
         let app = self.app(&wish.app)?;
-        if !self.inner.capacity.fits_at_all(wish.spec.guest) {
-            return Err(ControlError::Refused(model::Refused::Capacity(
-                "insufficient resources available to create a machine of this size".to_owned(),
-            )));
+        self.inner.refuse_when_nearly_full()?;
+        let room = self.room_for(&wish)?;
+        let image = self.image_of(&wish.spec.image, wish.spec.engine, &wish.access).await?;
+        failpoint::hit("create.resolved");
+        let record = self.insert_drawn(&wish, &app, &image).await?;
+        if let Some(target) = image.target {
+            self.inner.pulls.wish(&record.id, target);
         }
-        self.refuse_when_nearly_full()?;
-        let image = self.image_of(&wish.spec.image, wish.spec.engine)?;
+        self.inner.watchers.notify(&record.id, record.machine.revision);
+        if let Some(room) = room
+            && let Err(error) = self.inner.tell(&record.id, Command::Promise(room))
+        {
+            tracing::warn!(machine = %record.id, %error, "it is counted when it starts");
+        }
+        plans::go_on(&self.inner, &record.id);
+        Ok(Created { record, cached_because: image.cached_because })
+    }
+
+    /// Promises room to a machine that is to start; one that is not must fit an empty host.
+    fn room_for(&self, wish: &CreateMachine) -> Answer<Option<Reservation>> {
+        let (capacity, size) = (&self.inner.capacity, wish.spec.guest);
+        let promised = if wish.skip_launch {
+            capacity.fit_alone(size).map(|()| None)
+        } else {
+            capacity.reserve(size).map(Some)
+        };
+        promised.map_err(|why| ControlError::Refused(model::Refused::Capacity(why)))
+    }
+
+    /// Stores the machine under addresses and, unless it has one, a name that nobody else has.
+    async fn insert_drawn(
+        &self,
+        wish: &CreateMachine,
+        app: &AppRecord,
+        image: &MachineImage,
+    ) -> Answer<MachineRecord> {
         let mut last = None;
         for _ in 0..DRAWS_MAX {
-            let addrs = self.draw_addresses(&app).await?;
-            match self.insert(&wish, &image, addrs).await {
-                Ok(record) => {
-                    self.inner.watchers.notify(&record.id, record.machine.revision);
-                    plans::go_on(&self.inner, &record.id);
-                    return Ok(record);
-                }
+            let addrs = self.draw_addresses(app).await?;
+            match self.insert(wish, image, addrs).await {
+                Ok(record) => return Ok(record),
                 Err(StoreError::Taken { what }) if what.contains("name") && wish.name.is_some() => {
-                    let name = wish.name.unwrap_or_default();
+                    let name = wish.name.clone().unwrap_or_default();
                     return Err(ControlError::Taken { what: "machine", name });
                 }
                 Err(taken @ StoreError::Taken { .. }) => last = Some(taken),
@@ -61,26 +83,30 @@ impl Control {
         Err(last.map_or(ControlError::ShuttingDown, ControlError::Store))
     }
 
-    fn refuse_when_nearly_full(&self) -> Answer<()> {
-        let free = disk::free_ratio(&self.inner.config.data_dir)?;
-        if free < CREATE_FREE_RATIO_MIN {
-            return Err(ControlError::DiskPressure { free_percent: free * 100.0 });
+    /// The image that a reference names for this caller, here or in its registry.
+    async fn image_of(
+        &self,
+        reference: &str,
+        engine: EngineKind,
+        access: &ImageAccess,
+    ) -> Answer<MachineImage> {
+        if engine == EngineKind::Fake {
+            return Ok(fake_image(reference));
         }
-        // A full disk may have taken it; now there is room again.
-        if let Err(error) = disk::ballast::ensure(&self.inner.config.data_dir) {
-            tracing::warn!(%error, "there is no room for the ballast");
-        }
-        Ok(())
-    }
-
-    /// The stored image that a reference names.
-    fn image_of(&self, reference: &str, engine: EngineKind) -> Answer<ImageRecord> {
-        let found = self.find_image(reference)?;
-        match found {
-            Some(image) => Ok(image),
-            None if engine == EngineKind::Fake => Ok(fake_image(reference)),
-            None => Err(ControlError::NotFound { what: "image" }),
-        }
+        Ok(match pulls::find(&self.inner, reference, access).await? {
+            Found::Here { record, cached_because } => MachineImage {
+                image: record.image,
+                config: record.config,
+                target: None,
+                cached_because,
+            },
+            Found::Away(target) => MachineImage {
+                image: target.image_ref(),
+                config: ImageConfig::default(),
+                target: Some(target),
+                cached_because: None,
+            },
+        })
     }
 
     /// Draws the addresses of a new machine; takes a further block for its network when all are
@@ -133,7 +159,7 @@ impl Control {
     async fn insert(
         &self,
         wish: &CreateMachine,
-        image: &ImageRecord,
+        image: &MachineImage,
         addrs: MachineAddrs,
     ) -> Result<MachineRecord, StoreError> {
         let now = model::clock::now();
@@ -174,7 +200,7 @@ impl Control {
                 tx.insert_machine(&stored)?;
                 if is_stored_image {
                     tx.add_ref(OwnerKind::Machine, stored.id.as_str(), &stored.image.digest)?;
-                    tx.touch_image(&stored.image.digest, now)?;
+                    expect_image(tx, &stored, now)?;
                 }
                 for news in news {
                     let id = new_event_id(now);
@@ -191,10 +217,12 @@ impl Control {
         Ok(record)
     }
 
-    /// Puts a new version in place; a running machine restarts on it.
+    /// Puts a new version in place; a running machine restarts on it. On another image it gets a fresh
+    /// disk, and the old one is kept for [`crate::CHECKPOINT_RETENTION`].
     ///
     /// # Errors
-    /// [`ControlError::StaleVersion`], or as for a create.
+    /// [`ControlError::StaleVersion`], [`ControlError::Precondition`] for another image while the
+    /// disk is pinned to its own, or as for a create.
     pub async fn update(
         &self,
         id: &MachineId,
@@ -207,13 +235,9 @@ impl Control {
         {
             return Err(ControlError::StaleVersion { current: record.version.to_string() });
         }
-        let image = self.image_of(&wish.spec.image, record.spec.engine)?;
+        let image = self.image_of(&wish.spec.image, record.spec.engine, &wish.access).await?;
         if image.image.digest != record.image.digest {
-            return Err(ControlError::Precondition {
-                code: "image_change",
-                message: "a machine keeps its image".to_owned(),
-                hint: "create a new machine from the other image",
-            });
+            refuse_pinned(&record.spec.rootfs, &wish.spec.rootfs)?;
         }
         let now = model::clock::now();
         let mut spec = wish.spec;
@@ -223,29 +247,66 @@ impl Control {
             version: new_version_id(now),
             spec,
             config: wish.config,
+            image: image.image,
+            image_config: image.config,
             updated_at: now,
             ..record
         };
         let launch = !wish.skip_launch;
         let change = Box::new(VersionChange { record: changed, launch });
-        self.ask(id, |reply| Command::Update { cause, change, reply }).await
+        if let Some(target) = image.target {
+            self.inner.pulls.wish(id, target);
+        }
+        let updated = self.ask(id, |reply| Command::Update { cause, change, reply }).await;
+        if updated.is_err() {
+            self.inner.pulls.forget(id);
+        }
+        updated
     }
 }
 
-/// The fake engine needs no image; this is what its machines show.
-fn fake_image(reference: &str) -> ImageRecord {
-    let digest = format!("sha256:{:0>64}", "0").parse().expect("64 zeros are a digest");
-    ImageRecord {
-        image: model::spec::ImageRef {
-            registry: "fake".to_owned(),
-            repository: reference.to_owned(),
-            tag: "latest".to_owned(),
-            digest,
-        },
-        config: model::spec::ImageConfig::default(),
-        size_bytes: 0,
-        created_at: UnixMs(0),
-        last_used_at: UnixMs(0),
-        source: "fake".to_owned(),
+/// Another image is no business of a disk that is to live through every update.
+fn refuse_pinned(now: &RootfsSpec, wished: &RootfsSpec) -> Answer<()> {
+    if now.persist != Persist::Always && wished.persist != Persist::Always {
+        return Ok(());
     }
+    Err(ControlError::Precondition {
+        code: "image_change",
+        message: "its disk is pinned to its image by `rootfs.persist: always`".to_owned(),
+        hint: "update it to `rootfs.persist: restart` on its present image first, or create a new \
+               machine from the other image",
+    })
+}
+
+/// The image of a machine to be.
+struct MachineImage {
+    image: ImageRef,
+    /// Known only of an image that is here; else its preparation finds out.
+    config: ImageConfig,
+    /// Set when it is still in its registry.
+    target: Option<Target>,
+    cached_because: Option<String>,
+}
+
+/// Notes that the image is used. One that came from a file and has just been removed cannot be had
+/// again; any other is pulled again by the plan.
+fn expect_image(tx: &Tx<'_>, machine: &MachineRecord, now: UnixMs) -> Result<(), StoreError> {
+    let image = &machine.image;
+    if tx.touch_image(&image.digest, now)? || image.registry != LOCAL {
+        return Ok(());
+    }
+    Err(StoreError::NotFound { kind: "image", key: image.digest.to_string() })
+}
+
+/// The fake engine needs no image; this is what its machines show.
+fn fake_image(reference: &str) -> MachineImage {
+    let digest = format!("sha256:{:0>64}", "0").parse().expect("64 zeros are a digest");
+    let image = ImageRef {
+        registry: "fake".to_owned(),
+        repository: reference.to_owned(),
+        tag: "latest".to_owned(),
+        digest,
+    };
+    let config = ImageConfig::default();
+    MachineImage { image, config, target: None, cached_because: None }
 }

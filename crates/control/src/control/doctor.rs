@@ -2,6 +2,7 @@
 
 use super::Control;
 use crate::facade::{Finding, FindingLevel};
+use model::pressure::{NEW_REFUSED_BELOW, Room};
 use net::doctor::Severity;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -41,20 +42,17 @@ fn program((name, package): &(&str, &str)) -> Finding {
 }
 
 fn free_space(data_dir: &Path) -> Finding {
-    match disk::free_ratio(data_dir) {
-        Ok(free) if free < super::create::CREATE_FREE_RATIO_MIN => finding(
+    match disk::room(data_dir).map(Room::free) {
+        Ok(free) if free < NEW_REFUSED_BELOW => finding(
             "space",
             FindingLevel::Degraded,
-            &format!(
-                "{:.0} % of the data file system are free: no machine can be created",
-                free * 100.0
-            ),
+            &format!("{free} of the data file system are free: no machine can be created"),
             Some("destroy machines or remove images".to_owned()),
         ),
         Ok(free) => finding(
             "space",
             FindingLevel::Ok,
-            &format!("{:.0} % of the data file system are free", free * 100.0),
+            &format!("{free} of the data file system are free"),
             None,
         ),
         Err(error) => finding("space", FindingLevel::Missing, &error.to_string(), None),

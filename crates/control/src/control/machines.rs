@@ -24,20 +24,21 @@ impl Control {
             .ok_or(ControlError::NotFound { what: "machine" })
     }
 
-    /// Machines of an app (of all when `None`), oldest first.
+    /// Machines of an app (of all when `None`), oldest first, with what a list shows of them:
+    /// configurations are not parsed.
     ///
     /// # Errors
     /// What the store said.
-    pub fn machines(
+    pub fn machine_listings(
         &self,
         app: Option<&AppName>,
         filter: &MachineFilter,
-    ) -> Answer<Vec<MachineRecord>> {
+    ) -> Answer<Vec<store::MachineListing>> {
         let filter = stored_filter(app, filter);
-        Ok(self.inner.store.read(|reader| reader.machines(&filter))?)
+        Ok(self.inner.store.read(|reader| reader.machine_listings(&filter))?)
     }
 
-    /// As [`Control::machines`], without their configurations: fast for a thousand of them.
+    /// As [`Control::machine_listings`], without their configurations: fast for a thousand of them.
     ///
     /// # Errors
     /// What the store said.

@@ -1,7 +1,7 @@
 //! The one table of what each error knows besides its text. `docs/errors.md` shows it to users.
 
+use super::of_images::{of_image, of_registry};
 use super::{ControlError, StateConflict, is_permanent};
-use image::ImageError;
 use model::Refused;
 use store::StoreError;
 
@@ -12,6 +12,8 @@ pub enum Fault {
     Caller,
     /// This host's.
     Host,
+    /// That of a server elsewhere, or of the way to it.
+    Upstream,
 }
 
 /// What an error knows besides its text.
@@ -30,15 +32,15 @@ pub struct Advice<'a> {
 const SETTLE: &str = "wait for it with `GET …/wait?state=settled`, then try again";
 
 impl<'a> Advice<'a> {
-    const fn caller(code: &'a str, hint: &'a str) -> Self {
+    pub(super) const fn caller(code: &'a str, hint: &'a str) -> Self {
         Self { code, fault: Fault::Caller, is_retryable: false, hint }
     }
 
-    const fn host(code: &'a str, hint: &'a str) -> Self {
+    pub(super) const fn host(code: &'a str, hint: &'a str) -> Self {
         Self { code, fault: Fault::Host, is_retryable: false, hint }
     }
 
-    const fn retryable(self) -> Self {
+    pub(super) const fn retryable(self) -> Self {
         Self { is_retryable: true, ..self }
     }
 
@@ -96,6 +98,16 @@ impl ControlError {
             ),
             Self::Store(error) => of_store(error),
             Self::Image(error) => of_image(error),
+            Self::Registry(error) => of_registry(error),
+            Self::NoWayOut { .. } => Advice::caller(
+                "registry_unreachable",
+                "the operator opens one with `dormouse up --egress`, or for single registries with \
+                 `--allow-registry`",
+            ),
+            Self::LittleRoom { .. } => {
+                Advice::host("disk_pressure", "`dormouse image prune` frees room").retryable()
+            }
+            Self::Shared(error) => error.advice(),
             Self::Disk(_) => Advice::host("disk", "`dormouse doctor` checks the host").retryable(),
             Self::Net(_) => {
                 Advice::host("network", "`dormouse doctor` checks the host").retryable()
@@ -129,6 +141,11 @@ fn of_refusal(refused: &Refused) -> Advice<'static> {
         Refused::Capacity(_) => Advice::host(
             "insufficient_capacity",
             "stop a machine, make this one smaller, or raise the overcommit factors",
+        )
+        .retryable(),
+        Refused::DiskPressure { .. } => Advice::host(
+            "disk_pressure",
+            "destroy machines or remove images; it is thawed by itself when there is room",
         )
         .retryable(),
         Refused::HeldDown { .. } => Advice::caller("held_down", "release the hold-down first"),
@@ -218,20 +235,6 @@ fn of_store(error: &StoreError) -> Advice<'static> {
         )
         .retryable(),
         _ => Advice::internal(),
-    }
-}
-
-fn of_image(error: &ImageError) -> Advice<'static> {
-    match error {
-        ImageError::Missing { .. } => of_missing("image"),
-        ImageError::Helper { .. } | ImageError::Mkfs { .. } | ImageError::Damaged { .. } => {
-            Advice::host("internal", "`dormouse doctor` checks the tools it needs")
-        }
-        _ => Advice::caller(
-            "invalid_image",
-            "give a whole root file system tarball, OCI layout or `docker save` file, and a name \
-             like `demo:1`",
-        ),
     }
 }
 

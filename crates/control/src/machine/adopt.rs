@@ -10,6 +10,10 @@ use std::sync::Arc;
 impl Task {
     /// Finds out what became of the machine meanwhile and carries on.
     pub(super) async fn adopt(&mut self) {
+        if self.state().leads_up() && self.reservation.is_none() {
+            // Promised by an earlier control process, to what is created or comes back by policy.
+            self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
+        }
         if let Some(run) = self.state().run().cloned() {
             if run.boot == self.inner.config.boot {
                 self.adopt_run(&run).await;
@@ -27,7 +31,9 @@ impl Task {
     }
 
     async fn adopt_run(&mut self, run: &Run) {
-        self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
+        if self.reservation.is_none() {
+            self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
+        }
         self.adopt_slot(run);
         if self.find(run).await {
             return;
@@ -53,9 +59,11 @@ impl Task {
     fn rebooted(&mut self) {
         self.is_returning = true;
         match self.seed(false) {
-            Ok(seed) => self
-                .pending
-                .push_back(Event::HostRebooted { seed, policy: self.record.spec.restart }),
+            Ok(seed) => self.pending.push_back(Event::HostRebooted {
+                seed,
+                policy: self.record.spec.restart,
+                auto_destroy: self.record.spec.auto_destroy,
+            }),
             Err(error) => tracing::error!(machine = %self.id, %error, "a reboot stays unheard"),
         }
     }

@@ -1,19 +1,27 @@
 //! From an event to a committed state: admit has been passed, `step` decides, one transaction keeps
 //! machine, news, metering and the plan that begins; then the effects are carried out.
 
+use super::metering::Metering;
 use super::task::Task;
 use crate::error::ControlError;
 use crate::inner::new_event_id;
 use crate::plans;
-use model::{Effect, Event, Next, RunId, State, UnixMs, step};
-use store::{EventRecord, MachineRecord, MeterInterval, StoreError, Tx};
+use model::spec::EngineKind;
+use model::{Effect, Event, Machine, MachineId, Next, State, UnixMs, step};
+use std::sync::Arc;
+use std::time::Instant;
+use store::{EventRecord, MachineRecord, OwnerKind, PlanKind, StoreError, Tx, VersionRecord};
 
-/// What a step changes in the meter.
+/// All that one step stores, together.
 #[derive(Debug)]
-enum Metering {
-    Same,
-    Opens(MeterInterval),
-    Closes { run: RunId, to: UnixMs, cpu_us: u64 },
+struct Step {
+    id: MachineId,
+    machine: Machine,
+    news: Vec<EventRecord>,
+    metering: Metering,
+    plan: Option<PlanKind>,
+    new_version: Option<VersionRecord>,
+    now: UnixMs,
 }
 
 impl Task {
@@ -38,22 +46,26 @@ impl Task {
     ) -> Result<(), ControlError> {
         let now = model::clock::now();
         let next = step(&self.record.machine, &event, now).map_err(ControlError::Refused)?;
-        Box::pin(self.take_on(next, now, new_version)).await
+        Box::pin(self.take_on(&event, next, now, new_version)).await
     }
 
     async fn take_on(
         &mut self,
+        event: &Event,
         next: Next,
         now: UnixMs,
         new_version: Option<MachineRecord>,
     ) -> Result<(), ControlError> {
         if next.machine != self.record.machine {
+            let step = self.step_to_store(event, &next, now, new_version.as_ref());
             // What leaves nothing behind may run while the intent goes to the disk.
             self.begin_launches(&next.effects);
-            if let Err(error) = self.commit(&next, now, new_version.as_ref()).await {
+            let began = Instant::now();
+            if let Err(error) = self.commit(step).await {
                 self.abandon_launch();
                 return Err(error.into());
             }
+            self.timings.add_commit(began);
             if let Some(record) = new_version {
                 self.record = record;
             }
@@ -68,104 +80,72 @@ impl Task {
         Ok(())
     }
 
-    async fn commit(
+    fn step_to_store(
         &self,
+        event: &Event,
         next: &Next,
         now: UnixMs,
         new_version: Option<&MachineRecord>,
-    ) -> Result<(), StoreError> {
-        let id = self.id.clone();
-        let machine = next.machine.clone();
-        let metering = self.metering(&machine.state, new_version.unwrap_or(&self.record), now);
-        let new_version = new_version.map(MachineRecord::current_version);
-        let news: Vec<EventRecord> = next
-            .news
-            .iter()
-            .map(|news| EventRecord {
-                id: new_event_id(now),
-                machine: id.clone(),
-                at: now,
-                news: news.clone(),
-            })
-            .collect();
-        let plan = next.effects.iter().find_map(plans::plan_of_effect);
-        self.inner
-            .store
-            .write("machine.step", move |tx| {
-                if let Some(new_version) = &new_version {
-                    tx.put_machine_version(new_version, now)?;
-                }
-                tx.put_machine_state(&id, &machine, now)?;
-                for event in &news {
-                    tx.append_event(event)?;
-                }
-                meter(tx, &metering)?;
-                if let Some(kind) = plan {
-                    plans::begin(tx, &id, kind, now)?;
-                }
-                Ok(())
-            })
-            .await
+    ) -> Step {
+        let state = &next.machine.state;
+        let news = next.news.iter().map(|news| EventRecord {
+            id: new_event_id(now),
+            machine: self.id.clone(),
+            at: now,
+            news: news.clone(),
+        });
+        Step {
+            id: self.id.clone(),
+            machine: next.machine.clone(),
+            news: news.collect(),
+            metering: self.metering(event, state, new_version.unwrap_or(&self.record), now),
+            plan: next.effects.iter().find_map(|effect| plans::plan_of(effect, state)),
+            new_version: new_version.map(MachineRecord::current_version),
+            now,
+        }
     }
 
-    /// What the step to `after` changes in the meter of a machine of this size.
-    fn metering(&self, after: &State, sized: &MachineRecord, now: UnixMs) -> Metering {
-        let before = &self.record.machine.state;
-        match (is_metered(before), is_metered(after), before.run(), after.run()) {
-            (false, true, _, Some(run)) => {
-                let is_new_run = matches!(before, State::Starting { .. });
-                Metering::Opens(MeterInterval {
-                    machine: sized.id.clone(),
-                    app: sized.app.clone(),
-                    run: run.id.clone(),
-                    from: run.started_at.filter(|_| is_new_run).unwrap_or(now),
-                    to: None,
-                    cpus: sized.spec.guest.cpus,
-                    memory_mib: sized.spec.guest.memory_mib,
-                    cpu_us: 0,
-                })
-            }
-            (true, false, Some(run), _) => Metering::Closes {
-                run: run.id.clone(),
-                to: end_of_metered(after, now),
-                cpu_us: self.run_cpu_us,
-            },
-            _ => Metering::Same,
+    /// Stores a step; one toward the machine's end finds room also on a full disk.
+    async fn commit(&self, step: Step) -> Result<(), StoreError> {
+        let frees =
+            matches!(step.machine.state, State::Destroying { .. } | State::Destroyed { .. });
+        let step = Arc::new(step);
+        let write = move |tx: &Tx<'_>| step.write(tx);
+        if frees {
+            self.inner.write_freeing("machine.step", write).await
+        } else {
+            self.inner.store.write("machine.step", write).await
         }
     }
 }
 
-/// Whether seconds count in this state. Source: design, section 4, "Metering".
-const fn is_metered(state: &State) -> bool {
-    match state {
-        State::Started { .. }
-        | State::Resting { .. }
-        | State::Stopping { .. }
-        | State::Suspending { .. } => true,
-        State::Updating { run, .. } | State::Destroying { run, .. } => run.is_some(),
-        State::Creating { .. }
-        | State::Starting { .. }
-        | State::Stopped { .. }
-        | State::Suspended { .. }
-        | State::Backoff { .. }
-        | State::Failed { .. }
-        | State::Destroyed { .. } => false,
+impl Step {
+    fn write(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        if let Some(new_version) = &self.new_version {
+            self.write_version(tx, new_version)?;
+        }
+        tx.put_machine_state(&self.id, &self.machine, self.now)?;
+        for event in &self.news {
+            tx.append_event(event)?;
+        }
+        self.metering.write(tx)?;
+        match self.plan {
+            Some(kind) if self.new_version.is_some() => {
+                plans::begin_anew(tx, &self.id, kind, self.now)
+            }
+            Some(kind) => plans::begin(tx, &self.id, kind, self.now),
+            None => Ok(()),
+        }
     }
-}
 
-/// When the seconds of the run that is followed by `after` end.
-const fn end_of_metered(after: &State, now: UnixMs) -> UnixMs {
-    match after {
-        State::Stopped { exit: Some(exit), .. } | State::Backoff { exit, .. } => exit.exited_at,
-        _ => now,
-    }
-}
-
-fn meter(tx: &Tx<'_>, metering: &Metering) -> Result<(), StoreError> {
-    match metering {
-        Metering::Same => Ok(()),
-        Metering::Opens(interval) => tx.open_interval(interval),
-        Metering::Closes { run, to, cpu_us } => tx.close_interval(run, *to, *cpu_us),
+    /// From here on the new image is needed too; the plan lets go of the old one.
+    fn write_version(&self, tx: &Tx<'_>, version: &VersionRecord) -> Result<(), StoreError> {
+        tx.put_machine_version(version, self.now)?;
+        if version.spec.engine != EngineKind::Fake {
+            tx.add_ref(OwnerKind::Machine, self.id.as_str(), &version.image.digest)?;
+            tx.touch_image(&version.image.digest, self.now)?;
+        }
+        Ok(())
     }
 }
 

@@ -67,7 +67,6 @@ impl Task {
             reap(child).await;
         }
         if !self.begins_again() {
-            self.reservation = None;
             self.give_slot_back();
         }
         remove_if_there(&orders::socket_path(&self.inner.config.runtime_dir, &run.id));

@@ -15,6 +15,7 @@ use net::MachineAddrs;
 use shim_proto::{RunSpec, ToShim};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Task {
     /// First half, for a launch among the effects of a step that is about to be committed. Not when
@@ -40,7 +41,6 @@ impl Task {
         if self.launching.take().is_some() {
             self.link = None;
             self.launch_error = None;
-            self.reservation = None;
             if let Some(child) = self.child.take() {
                 tokio::task::spawn_blocking(move || {
                     let mut child = child;
@@ -100,7 +100,9 @@ impl Task {
         self.link = Some(link);
         let addrs = MachineAddrs { v6: self.record.v6, v4: self.record.v4 };
         if let Some(slot) = self.slot.as_mut() {
+            let began = Instant::now();
             self.inner.slots.assign(slot, &addrs)?;
+            self.timings.add_net(began);
         }
         Ok(())
     }

@@ -26,9 +26,9 @@ impl Task {
     fn hear_message(&mut self, message: FromShim) {
         match message {
             FromShim::Hello { status, .. } => self.compare(&status),
-            FromShim::Prepared { timings } => self.note(timings),
+            FromShim::Prepared { timings } => self.timings.add_of_shim(timings),
             FromShim::Started { at, timings, .. } => {
-                self.note(timings);
+                self.timings.add_of_shim(timings);
                 if let Some(run) = self.current_run() {
                     self.pending.push_back(Event::RunStarted { run, at: UnixMs(at) });
                 }
@@ -54,10 +54,6 @@ impl Task {
             FromShim::Refused { order, code, message } => self.refused(&order, &code, message),
             FromShim::Guest(message) => self.hear_guest(message),
         }
-    }
-
-    fn note(&mut self, timings: Vec<shim_proto::message::Timing>) {
-        self.timings.extend(timings.into_iter().map(|timing| (timing.part, timing.us)));
     }
 
     fn current_run(&self) -> Option<RunId> {

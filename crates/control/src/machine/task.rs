@@ -1,25 +1,17 @@
-//! The loop of a machine's task.
+//! The loop of a machine's task: commands (`requests`), its shim (`shim_news`), its timers, and what
+//! has piled up of events.
 
 use super::streams::{Streams, ToStream};
 use super::timers::Timers;
-use super::{Command, PlanEnd, Reply, VersionChange};
+use super::timings::Timings;
+use super::{Command, Reply};
 use crate::capacity::Reservation;
 use crate::error::ControlError;
-use crate::facade::{ExecStream, StopOverride, Wanted};
-use crate::inner::{Inner, new_run_id};
-use crate::orders;
+use crate::facade::{StopOverride, Wanted};
+use crate::inner::Inner;
 use crate::shim::{Link, LinkEvent};
-use guest_proto::ToGuest;
-use guest_proto::message::{Answer, ExecOrders, Question};
-use model::admit::calls::Call;
-use model::admit::{Asked, LeaseHeld};
-use model::event::StopOrder;
-use model::spec::EngineKind;
-use model::{
-    Admission, Cause, DurationMs, Event, GateFacts, MachineId, Refused, RunSeed, State, TimerKind,
-    UnixMs, Want, admit, admit_call,
-};
-use shim_proto::ToShim;
+use guest_proto::message::Answer;
+use model::{DurationMs, Event, MachineId, State, TimerKind};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -57,7 +49,7 @@ pub(super) struct Task {
     pub(super) asks: HashMap<u64, Reply<Answer>>,
     pub(super) usages: HashMap<u64, Reply<shim_proto::message::Usage>>,
     pub(super) next_question: u64,
-    pub(super) timings: Vec<(String, u32)>,
+    pub(super) timings: Timings,
     pub(super) last_failure: Option<(String, String)>,
     pub(super) launching: Option<model::RunId>,
     pub(super) launch_error: Option<ControlError>,
@@ -157,7 +149,7 @@ impl Task {
             asks: HashMap::new(),
             usages: HashMap::new(),
             next_question: 0,
-            timings: Vec::new(),
+            timings: Timings::default(),
             last_failure: None,
             launching: None,
             launch_error: None,
@@ -189,9 +181,6 @@ impl Task {
                 Err(ControlError::Store(error)) if error.is_transient() => {
                     tracing::error!(machine = %self.id, %error, "an event waits for the store");
                     self.refuse_waiting(&error);
-                    if matches!(self.state(), State::Destroying { .. }) {
-                        self.make_room();
-                    }
                     self.pending.push_front(event);
                     self.retry_at = Some(Instant::now() + STORE_RETRY);
                     return;
@@ -205,307 +194,13 @@ impl Task {
         if !matches!(self.state(), State::Starting { .. }) {
             self.return_permit = None;
         }
+        self.settle_reservation();
         self.answer_waiting();
     }
 
     /// Whether what has piled up may be applied now.
     fn may_apply(&self) -> bool {
         self.retry_at.is_none_or(|at| at <= Instant::now())
-    }
-
-    async fn obey(&mut self, command: Command) {
-        match command {
-            Command::Want { want, cause, stop, reply } => self.want(want, cause, stop, reply).await,
-            Command::Restart { cause, stop, reply } => self.restart(cause, stop, reply).await,
-            Command::Destroy { cause, force, reply } => {
-                let answer = self.destroy(&cause, force).await;
-                answer_to(reply, answer);
-            }
-            Command::Update { cause, change, reply } => {
-                let answer = self.update(&cause, *change).await;
-                answer_to(reply, answer);
-            }
-            Command::Signal { signal, cause, reply } => {
-                let answer = self.signal(signal, &cause);
-                answer_to(reply, answer);
-            }
-            Command::Ask { question, reply } => self.ask(question, reply),
-            Command::Usage { reply } => self.usage(reply),
-            Command::Exec { orders, cause, reply } => {
-                let answer = self.exec(orders, &cause);
-                answer_to(reply, answer);
-            }
-            Command::PlanEnded(end) => self.plan_ended(end),
-            Command::Reread => self.reread(),
-            Command::Adopt { reply } => {
-                self.adopt().await;
-                // Recovery may have given up waiting; the adoption is done all the same.
-                reply.send(()).unwrap_or_default();
-            }
-        }
-    }
-
-    async fn want(&mut self, want: Want, cause: Cause, stop: StopOverride, reply: Reply<Wanted>) {
-        let previous_state = self.state().api_name().to_owned();
-        let now = model::clock::now();
-        match self.admit(want, &cause, now) {
-            Err(error) => answer_to(reply, Err(error)),
-            Ok(false) if want == Want::Up => {
-                self.waiting_up.push(Waiting { previous_state, reply });
-            }
-            Ok(false) => {
-                let state = previous_state.clone();
-                answer_to(reply, Ok(Wanted { previous_state, state, timings: Vec::new() }));
-            }
-            // Without room its disk would be damaged, and the outcome could not be stored.
-            Ok(true) if want == Want::Up && self.is_disk_full() => {
-                answer_to(reply, Err(ControlError::Store(StoreError::DiskFull)));
-            }
-            Ok(true) => {
-                let event = match self.seed(want == Want::Up) {
-                    Ok(seed) => Event::Want { want, cause, seed, stop: self.stop_order(stop) },
-                    Err(error) => return answer_to(reply, Err(error)),
-                };
-                self.timings.clear();
-                let applied = self.apply(event).await;
-                match applied {
-                    Err(error) => answer_to(reply, Err(error)),
-                    Ok(()) if want == Want::Up => {
-                        self.waiting_up.push(Waiting { previous_state, reply });
-                    }
-                    Ok(()) => {
-                        let state = self.state().api_name().to_owned();
-                        answer_to(reply, Ok(Wanted { previous_state, state, timings: Vec::new() }));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Brings an owed wake to the gates again.
-    pub(super) fn wake_owed(&mut self, cause: Cause) {
-        let now = model::clock::now();
-        let seed = match self.admit(Want::Up, &cause, now) {
-            Ok(true) => self.seed(true),
-            Ok(false) | Err(_) => return,
-        };
-        match seed {
-            Ok(seed) => {
-                let stop = self.stop_order(StopOverride::default());
-                self.pending.push_back(Event::Want { want: Want::Up, cause, seed, stop });
-            }
-            Err(error) => tracing::warn!(machine = %self.id, %error, "an owed wake has no slot"),
-        }
-    }
-
-    async fn restart(&mut self, cause: Cause, stop: StopOverride, reply: Reply<Wanted>) {
-        let previous_state = self.state().api_name().to_owned();
-        let now = model::clock::now();
-        let allowed = self.allow(Call::Restart, &cause, now).map(drop);
-        let applied = match allowed.and_then(|()| self.seed(true)) {
-            Ok(seed) => {
-                let stop = self.stop_order(stop);
-                self.apply(Event::Restart { cause, seed, stop }).await
-            }
-            Err(error) => Err(error),
-        };
-        match applied {
-            Ok(()) => self.waiting_up.push(Waiting { previous_state, reply }),
-            Err(error) => answer_to(reply, Err(error)),
-        }
-    }
-
-    async fn destroy(&mut self, cause: &Cause, force: bool) -> Result<(), ControlError> {
-        let call = if force { Call::ForceDestroy } else { Call::Destroy };
-        if !self.allow(call, cause, model::clock::now())? {
-            return Ok(());
-        }
-        self.make_room();
-        match self.apply(Event::Destroy { force }).await {
-            Err(ControlError::Store(StoreError::DiskFull)) => {
-                disk::ballast::release(&self.inner.config.data_dir)?;
-                self.apply(Event::Destroy { force }).await
-            }
-            other => other,
-        }
-    }
-
-    /// Whether the data file system has no room; one that cannot be asked is not in the way.
-    fn is_disk_full(&self) -> bool {
-        disk::is_full(&self.inner.config.data_dir).unwrap_or(false)
-    }
-
-    /// Gives the ballast back when there is no room: it is kept for this, what frees space must
-    /// always find some. One commit that goes through says nothing about the next.
-    fn make_room(&self) {
-        if let Err(error) = disk::ballast::release_if_full(&self.inner.config.data_dir) {
-            tracing::warn!(machine = %self.id, %error, "the ballast is not given back");
-        }
-    }
-
-    async fn update(
-        &mut self,
-        cause: &Cause,
-        change: VersionChange,
-    ) -> Result<MachineRecord, ControlError> {
-        self.allow(Call::Update, cause, model::clock::now())?;
-        let stop = self.stop_order(StopOverride::default());
-        self.apply_update(Event::Update { launch: change.launch, stop }, change.record).await?;
-        Ok(self.record.clone())
-    }
-
-    fn signal(&mut self, signal: i32, cause: &Cause) -> Result<(), ControlError> {
-        self.allow(Call::Guest, cause, model::clock::now())?;
-        self.send(&ToShim::Guest(ToGuest::Signal { signal }))
-    }
-
-    fn ask(&mut self, question: Question, reply: Reply<Answer>) {
-        let id = self.next_question;
-        self.next_question += 1;
-        match self.send(&ToShim::Guest(ToGuest::Ask { id, question })) {
-            Ok(()) => drop(self.asks.insert(id, reply)),
-            Err(error) => answer_to(reply, Err(error)),
-        }
-    }
-
-    fn usage(&mut self, reply: Reply<shim_proto::message::Usage>) {
-        let id = self.next_question;
-        self.next_question += 1;
-        match self.send(&ToShim::Usage { id }) {
-            Ok(()) => drop(self.usages.insert(id, reply)),
-            Err(error) => answer_to(reply, Err(error)),
-        }
-    }
-
-    fn exec(&mut self, orders: ExecOrders, cause: &Cause) -> Result<ExecStream, ControlError> {
-        self.allow(Call::Guest, cause, model::clock::now())?;
-        let Some((stream, attached)) = self.streams.open_exec() else {
-            return Err(ControlError::TooManyStreams { n_running: self.streams.n_exec() });
-        };
-        if let Err(error) = self.send(&ToShim::Guest(ToGuest::Exec { stream, exec: orders })) {
-            self.streams.forget(stream);
-            return Err(error);
-        }
-        Ok(attached)
-    }
-
-    fn plan_ended(&mut self, end: PlanEnd) {
-        let event = match end {
-            PlanEnd::Removed => Event::Removed,
-            PlanEnd::PrepareFailed { code, message } => Event::PrepareFailed { code, message },
-            PlanEnd::Prepared => match self.seed(self.launches_when_prepared()) {
-                Ok(seed) => Event::Prepared { seed },
-                Err(error) => {
-                    Event::PrepareFailed { code: "no_slot".to_owned(), message: error.to_string() }
-                }
-            },
-        };
-        self.reread();
-        self.pending.push_back(event);
-    }
-
-    fn launches_when_prepared(&self) -> bool {
-        matches!(
-            self.state(),
-            State::Creating { launch: true, .. } | State::Updating { launch: true, .. }
-        )
-    }
-
-    /// Reads what others may have changed in the record; the state is ours alone.
-    fn reread(&mut self) {
-        match self.inner.store.read(|reader| reader.machine(&self.id)) {
-            Ok(Some(record)) => self.record = record,
-            Ok(None) => {}
-            Err(error) => tracing::error!(machine = %self.id, %error, "cannot read the record"),
-        }
-    }
-
-    /// Whether there is something to do for this wish; an error when a gate says no. A wake that is
-    /// owed is remembered, and refused for now.
-    fn admit(&mut self, want: Want, cause: &Cause, now: UnixMs) -> Result<bool, ControlError> {
-        let facts = self.facts(want, cause, now);
-        match admit(&self.record.machine, &facts, want, cause, now) {
-            Admission::Owed { gate, not_before } => {
-                self.pending.push_back(Event::Owe { cause: cause.clone(), not_before });
-                Err(ControlError::Refused(Refused::KeptAwake {
-                    gate,
-                    by: None,
-                    not_before: Some(not_before),
-                }))
-            }
-            other => is_go(other),
-        }
-    }
-
-    /// As [`Task::admit`], for calls that are more than up and down.
-    fn allow(&self, call: Call, cause: &Cause, now: UnixMs) -> Result<bool, ControlError> {
-        let facts = GateFacts { lease: self.foreign_lease(cause, now), ..GateFacts::default() };
-        is_go(admit_call(&self.record.machine, &facts, call, cause, now))
-    }
-
-    /// What the gates look at. Reserves room when the machine may go up.
-    fn facts(&mut self, want: Want, cause: &Cause, now: UnixMs) -> GateFacts {
-        let no_capacity = if want == Want::Up && self.reservation.is_none() {
-            match self.inner.capacity.reserve(self.record.spec.guest) {
-                Ok(reservation) => {
-                    self.reservation = Some(reservation);
-                    None
-                }
-                Err(why) => Some(why),
-            }
-        } else {
-            None
-        };
-        GateFacts {
-            lease: self.foreign_lease(cause, now),
-            no_capacity,
-            can_freeze: true,
-            can_suspend: false,
-            ..GateFacts::default()
-        }
-    }
-
-    fn foreign_lease(&self, cause: &Cause, now: UnixMs) -> Option<LeaseHeld> {
-        let lease = self.record.lease.as_ref().filter(|lease| lease.expires_at > now)?;
-        match cause {
-            Cause::Api { holds_lease: true, .. } => None,
-            _ => Some(LeaseHeld { owner: lease.owner.clone(), expires_at: lease.expires_at }),
-        }
-    }
-
-    /// Chance and facts for a run; takes a slot when a run may begin.
-    pub(super) fn seed(&mut self, may_begin: bool) -> Result<RunSeed, ControlError> {
-        let needs_slot =
-            may_begin && self.record.spec.engine == EngineKind::Container && self.slot.is_none();
-        if needs_slot {
-            self.slot = Some(self.inner.slots.take()?);
-        }
-        Ok(RunSeed {
-            run: new_run_id(model::clock::now()),
-            slot: self.slot.as_ref().map(net::Slot::id),
-            boot: self.inner.config.boot.clone(),
-        })
-    }
-
-    pub(super) fn stop_order(&self, stop: StopOverride) -> StopOrder {
-        StopOrder {
-            signal: stop.signal.unwrap_or_else(|| orders::stop_signal(&self.record)),
-            timeout: stop.timeout.unwrap_or(self.record.spec.stop.timeout),
-        }
-    }
-
-    /// Sends to the shim; an error when the machine does not run.
-    pub(super) fn send(&mut self, message: &ToShim) -> Result<(), ControlError> {
-        let not_running = || {
-            ControlError::Refused(Refused::State {
-                state: self.record.machine.state.api_name(),
-                asked: Asked::Guest,
-            })
-        };
-        let Some(link) = self.link.as_mut() else { return Err(not_running()) };
-        link.send(message).map_err(|error| ControlError::Shim {
-            message: format!("the machine's shim cannot be reached: {error}"),
-        })
     }
 
     fn fire_timers(&mut self) {
@@ -576,7 +271,7 @@ impl Task {
                 (Ok(()), _) => Ok(Wanted {
                     previous_state: waiting.previous_state,
                     state: state.to_owned(),
-                    timings: self.timings.clone(),
+                    timings: self.timings.all(),
                 }),
                 (Err(()), Some((code, message))) => {
                     Err(ControlError::StartFailed { code: code.clone(), message: message.clone() })
@@ -584,25 +279,11 @@ impl Task {
                 (Err(()), None) => Ok(Wanted {
                     previous_state: waiting.previous_state,
                     state: state.to_owned(),
-                    timings: self.timings.clone(),
+                    timings: self.timings.all(),
                 }),
             };
             answer_to(waiting.reply, answer);
         }
-    }
-}
-
-/// Whether there is something to do.
-fn is_go(admission: Admission) -> Result<bool, ControlError> {
-    match admission {
-        Admission::Go => Ok(true),
-        Admission::Already => Ok(false),
-        Admission::Refused(refused) => Err(ControlError::Refused(refused)),
-        Admission::Owed { gate, not_before } => Err(ControlError::Refused(Refused::KeptAwake {
-            gate,
-            by: None,
-            not_before: Some(not_before),
-        })),
     }
 }
 

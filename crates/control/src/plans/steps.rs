@@ -1,12 +1,15 @@
 //! The steps of plans. Each looks at the world first, so that running it twice does no harm.
 
+use crate::checkpoints::CHECKPOINT_RETENTION;
 use crate::error::ControlError;
-use crate::inner::Inner;
+use crate::inner::{Inner, new_event_id};
 use crate::leftovers;
 use crate::orders;
-use model::MachineId;
-use model::spec::EngineKind;
-use store::{MachineRecord, OwnerKind, PlanKind};
+use disk::{DiskError, DiskRecord};
+use model::effect::NewsSource;
+use model::spec::{EngineKind, Persist};
+use model::{MachineId, News, NewsKind};
+use store::{CheckpointRecord, EventRecord, MachineRecord, OwnerKind, PlanKind};
 
 /// Runs one step; blocking.
 pub(super) fn run(
@@ -19,7 +22,7 @@ pub(super) fn run(
         return Err(ControlError::NotFound { what: "machine" });
     };
     match (kind, step) {
-        (PlanKind::Create | PlanKind::Update, "image") => mount_image(inner, &record),
+        (PlanKind::Update, "keep") => keep_old_disk(inner, &record),
         (PlanKind::Create | PlanKind::Update, "disk") => make_disk(inner, &record),
         (PlanKind::Destroy, "leftovers") => reap_leftovers(inner, &record),
         (PlanKind::Destroy, "disk") => Ok(inner.disks.remove(machine)?),
@@ -28,31 +31,97 @@ pub(super) fn run(
     }
 }
 
-fn mount_image(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
-    match record.spec.engine {
-        EngineKind::Container | EngineKind::Microvm => {
-            inner.images.mount(&record.image.digest)?;
-            Ok(())
+/// Sets the disk of another image aside, and from then on needs only the machine's own image.
+fn keep_old_disk(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
+    if record.spec.engine == EngineKind::Fake {
+        return Ok(());
+    }
+    let old = match record.spec.rootfs.persist {
+        Persist::Never => None,
+        Persist::Restart | Persist::Always => {
+            inner.disks.set_aside(&record.id, &record.image.digest, record.version.as_str())?
         }
-        EngineKind::Fake => Ok(()),
+    };
+    let checkpoint = old.map(|old| checkpoint_of(record, old));
+    let (id, digest) = (record.id.clone(), record.image.digest.clone());
+    inner.store.write_blocking("machine.keep", move |tx| {
+        if let Some(checkpoint) = &checkpoint
+            && tx.insert_checkpoint(checkpoint)?
+        {
+            tx.append_event(&news_of(checkpoint))?;
+        }
+        tx.remove_refs(OwnerKind::Machine, id.as_str())?;
+        tx.add_ref(OwnerKind::Machine, id.as_str(), &digest)
+    })?;
+    inner.checkpoint_kept.notify_one();
+    Ok(())
+}
+
+fn checkpoint_of(record: &MachineRecord, old: DiskRecord) -> CheckpointRecord {
+    let now = model::clock::now();
+    CheckpointRecord {
+        id: record.version.clone(),
+        machine: record.id.clone(),
+        base: old.base_digest,
+        created_at: now,
+        expires_at: now.plus(CHECKPOINT_RETENTION),
     }
 }
 
+/// Where the data went: told to whoever looks for it in the machine's events.
+fn news_of(checkpoint: &CheckpointRecord) -> EventRecord {
+    let hours = CHECKPOINT_RETENTION.to_std().as_secs() / 3_600;
+    let message = format!(
+        "the disk on image {} is kept for {hours} h as checkpoint {}",
+        checkpoint.base, checkpoint.id
+    );
+    EventRecord {
+        id: new_event_id(checkpoint.created_at),
+        machine: checkpoint.machine.clone(),
+        at: checkpoint.created_at,
+        news: News {
+            kind: NewsKind::Update,
+            status: "replacing".to_owned(),
+            source: NewsSource::Flyd,
+            exit: None,
+            cause: None,
+            message: Some(message),
+        },
+    }
+}
+
+/// The disk of the machine's image. One of another image is replaced only where nothing is lost: it
+/// was never used, or is emptied at each start.
 fn make_disk(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
+    let (id, digest) = (&record.id, &record.image.digest);
     let size_gib = record.spec.rootfs.size_gib;
-    inner.disks.create(&record.id, size_gib, &record.image.digest)?;
+    match inner.disks.create(id, size_gib, digest) {
+        Err(DiskError::Differs { .. }) if is_worthless(inner, record)? => {
+            inner.disks.rebase(id, size_gib, digest)?;
+        }
+        made => drop(made?),
+    }
     Ok(())
+}
+
+fn is_worthless(inner: &Inner, record: &MachineRecord) -> Result<bool, ControlError> {
+    let is_unused = inner.disks.record(&record.id)?.attach.is_none();
+    Ok(is_unused || record.spec.rootfs.persist == Persist::Never)
 }
 
 fn reap_leftovers(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
     leftovers::reap(&inner.config.shim_path, &orders::cgroup(inner.instance(), &record.id))
 }
 
-/// Gives the image free; the tombstone keeps the record for a while.
+/// Gives the images free; the tombstone keeps the record for a while.
 fn forget(inner: &Inner, machine: &MachineId) -> Result<(), ControlError> {
-    let id = machine.clone();
-    inner.store.write_blocking("machine.forget", move |tx| {
+    let (id, now) = (machine.clone(), model::clock::now());
+    let forget = inner.write_freeing("machine.forget", move |tx| {
+        for checkpoint in tx.checkpoints_of(&id)? {
+            tx.delete_checkpoint(&checkpoint.id)?;
+        }
+        tx.touch_images_of(OwnerKind::Machine, id.as_str(), now)?;
         tx.remove_refs(OwnerKind::Machine, id.as_str())
-    })?;
-    Ok(())
+    });
+    Ok(tokio::runtime::Handle::current().block_on(forget)?)
 }

@@ -15,7 +15,7 @@ const DETACH_MAX: Duration = Duration::from_secs(10);
 const ROLE: &str = "DISK_TEST_HOLD";
 
 /// Runs `work` on a thread in a mount namespace of its own; its mounts end with it.
-fn in_own_mount_namespace<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn in_own_mount_namespace<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let own = scope.spawn(|| {
             leave_mount_namespace();

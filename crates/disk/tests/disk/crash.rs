@@ -18,8 +18,8 @@ fn life() {
     let Some(data) = std::env::var_os(ROLE) else { return };
     let store = DiskStore::open(Path::new(&data)).unwrap();
     store.create(&machine(1), 1, &digest(1)).unwrap();
-    drop(store.lock(&machine(1), AttachKind::HostFs, Duration::ZERO).unwrap());
-    store.reset(&machine(1)).unwrap();
+    let held = store.lock(&machine(1), AttachKind::HostFs, Duration::ZERO).unwrap();
+    drop(held.reset().unwrap());
     store.create(&machine(2), 1, &digest(2)).unwrap();
     store.remove(&machine(1)).unwrap();
     store.quarantine_unknown(&[].into()).unwrap();

@@ -5,4 +5,5 @@
 mod attach;
 mod common;
 mod crash;
+mod space;
 mod store;

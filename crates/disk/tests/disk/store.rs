@@ -1,7 +1,7 @@
 //! Disks as files: made, found again, kept apart, removed.
 
 use crate::common::{Bench, digest, machine};
-use disk::{AttachKind, DiskError, DiskLock, DiskStore, ballast, free_ratio};
+use disk::{AttachKind, DiskError, DiskLock, DiskStore};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -52,7 +52,6 @@ fn lock_has_one_holder_and_fixes_the_kind() {
     let second = bench.store.lock(&machine(1), AttachKind::HostFs, Duration::from_millis(10));
     assert!(matches!(second.unwrap_err(), DiskError::InUse { .. }));
     assert!(matches!(bench.store.remove(&machine(1)).unwrap_err(), DiskError::InUse { .. }));
-    assert!(matches!(bench.store.reset(&machine(1)).unwrap_err(), DiskError::InUse { .. }));
     drop(held);
     let other_kind = bench.store.lock(&machine(1), AttachKind::RawBlock, NOW).unwrap_err();
     assert!(matches!(other_kind, DiskError::AttachDiffers { .. }), "{other_kind}");
@@ -61,15 +60,45 @@ fn lock_has_one_holder_and_fixes_the_kind() {
 }
 
 #[test]
-fn reset_gives_an_unused_disk() {
+fn reset_puts_an_empty_disk_in_the_place_of_a_used_one() {
     let bench = Bench::new();
     bench.store.create(&machine(1), 1, &digest(1)).unwrap();
-    drop(bench.store.lock(&machine(1), AttachKind::RawBlock, NOW).unwrap());
+    let fresh_bytes = bench.store.usage(&machine(1)).unwrap();
+    let held = bench.store.lock(&machine(1), AttachKind::HostFs, NOW).unwrap();
+    rustix::io::pwrite(held.file(), &[0xAA; 8192], 1 << 29).unwrap();
     let inode = bench.disk_inode(&machine(1));
-    let record = bench.store.reset(&machine(1)).unwrap();
-    assert_eq!((record.attach, record.size_bytes), (None, 1 << 30));
+    let held = held.reset().unwrap();
     assert_ne!(bench.disk_inode(&machine(1)), inode);
-    drop(bench.store.lock(&machine(1), AttachKind::HostFs, NOW).unwrap());
+    assert_eq!(bench.store.usage(&machine(1)).unwrap(), fresh_bytes);
+    assert_eq!(std::fs::metadata(held.path()).unwrap().len(), 1 << 30);
+    let second = bench.store.lock(&machine(1), AttachKind::HostFs, NOW).unwrap_err();
+    assert!(matches!(second, DiskError::InUse { .. }), "the fresh disk is held: {second}");
+}
+
+#[test]
+fn reset_makes_the_template_again_when_it_is_gone() {
+    let bench = Bench::new();
+    bench.store.create(&machine(1), 1, &digest(1)).unwrap();
+    std::fs::remove_dir_all(bench.data.path().join("templates")).unwrap();
+    std::fs::create_dir(bench.data.path().join("templates")).unwrap();
+    let held = bench.store.lock(&machine(1), AttachKind::HostFs, NOW).unwrap();
+    held.reset().unwrap();
+    assert!(bench.data.path().join("templates/ext4-v1-1g").exists());
+}
+
+#[test]
+fn who_waited_for_a_disk_that_was_reset_gets_the_fresh_one() {
+    let bench = Bench::new();
+    bench.store.create(&machine(1), 1, &digest(1)).unwrap();
+    let held = bench.store.lock(&machine(1), AttachKind::HostFs, NOW).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            bench.store.lock(&machine(1), AttachKind::HostFs, Duration::from_secs(10)).unwrap()
+        });
+        drop(held.reset().unwrap());
+        let got = rustix::fs::fstat(waiting.join().unwrap().file()).unwrap().st_ino;
+        assert_eq!(got, bench.disk_inode(&machine(1)));
+    });
 }
 
 #[test]
@@ -129,31 +158,6 @@ fn damaged_records_are_named() {
     std::fs::write(&record, "{").unwrap();
     let damaged = bench.store.create(&machine(1), 1, &digest(1)).unwrap_err();
     assert!(matches!(damaged, DiskError::BadRecord { .. }), "{damaged}");
-}
-
-#[test]
-fn ballast_takes_room_and_gives_it_back() {
-    use std::os::unix::fs::MetadataExt as _;
-    let bench = Bench::new();
-    let path = bench.data.path().join("ballast");
-    for _ in 0..2 {
-        ballast::ensure(bench.data.path()).unwrap();
-        assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= disk::BALLAST_BYTES);
-    }
-    for _ in 0..2 {
-        ballast::release(bench.data.path()).unwrap();
-        assert!(!path.exists());
-    }
-    assert!((0.0..=1.0).contains(&free_ratio(bench.data.path()).unwrap()));
-}
-
-#[test]
-fn ballast_is_kept_at_a_start_with_room() {
-    let bench = Bench::new();
-    for _ in 0..2 {
-        ballast::trim(bench.data.path()).unwrap();
-        assert!(bench.data.path().join("ballast").exists());
-    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a pooled shim makes before it knows its run.
 
 use super::bare::BareNamespace;
-use super::cgroup::Hierarchies;
+use super::cgroup::{DeviceProgram, Hierarchies};
 use super::seccomp;
 use crate::error::EngineError;
 use crate::sys::BpfInstruction;
@@ -17,6 +17,8 @@ pub(super) struct Made {
     pub(super) bare: BareNamespace,
     pub(super) hierarchies: Hierarchies,
     pub(super) filter: Vec<BpfInstruction>,
+    /// What confines devices where v1 does not; `None` too where the kernel refuses it.
+    pub(super) devices: Option<DeviceProgram>,
 }
 
 impl Ahead {
@@ -39,9 +41,11 @@ impl Ahead {
     /// What has been made, now if not before.
     pub(super) fn ensure(&mut self) -> Result<&Made, EngineError> {
         if self.made.is_none() {
+            let hierarchies = Hierarchies::detect()?;
             self.made = Some(Made {
                 bare: BareNamespace::new()?,
-                hierarchies: Hierarchies::detect()?,
+                devices: DeviceProgram::for_host(&hierarchies),
+                hierarchies,
                 filter: seccomp::filter(),
             });
         }

@@ -23,6 +23,14 @@ pub(super) const IMAGE: &CStr = c"/image";
 pub(super) const DISK: &CStr = c"/disk";
 /// Where a child attaches the overlay of both.
 pub(super) const ROOT: &CStr = c"/root";
+/// Where a child keeps `/proc` until it has a root.
+pub(super) const PROC: &CStr = c"/proc";
+/// Where a child keeps `/sys` until it has a root.
+pub(super) const SYS: &CStr = c"/sys";
+/// Where a child keeps `/dev` until it has a root.
+pub(super) const DEV: &CStr = c"/dev";
+/// Where a child keeps `/run` until it has a root.
+pub(super) const RUN: &CStr = c"/run";
 
 /// The empty namespace, and the one the shim lives in.
 #[derive(Debug)]
@@ -63,7 +71,7 @@ fn own_mount_namespace() -> rustix::io::Result<OwnedFd> {
     open("/proc/thread-self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Replaces all mounts of this (new) namespace by one tmpfs with the three mount points.
+/// Replaces all mounts of this (new) namespace by one tmpfs with the mount points.
 fn empty_this_namespace() -> rustix::io::Result<OwnedFd> {
     // Private first: an unmount must never travel back to the host.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
@@ -73,7 +81,7 @@ fn empty_this_namespace() -> rustix::io::Result<OwnedFd> {
     fsconfig_set_string(&context, "mode", "700")?;
     fsconfig_create(&context)?;
     let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    for place in [IMAGE, DISK, ROOT] {
+    for place in [IMAGE, DISK, ROOT, PROC, SYS, DEV, RUN] {
         let name = &place.to_bytes()[1..];
         mkdirat(&root, name, Mode::RWXU)?;
     }

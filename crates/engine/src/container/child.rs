@@ -1,5 +1,8 @@
 //! The child between `clone3` and `execve`: from a copy of the shim to the guest's PID 1.
 //!
+//! It starts while the shim still attaches the disk, makes all that needs none, waits for it and goes
+//! on. When the shim ends meanwhile, so does the wait, and the child.
+//!
 //! Everything it needs was opened and spelled out before ([`Plan`]); here are only system calls, no
 //! allocation and no lock, because the copied process may have had other threads. The order
 //! matters and each step says why it is where it is.
@@ -19,7 +22,7 @@ use rustix::thread::{
 };
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 
 /// Descriptor of the guest init's channel to the shim.
 pub(super) const CHANNEL_FD: i32 = 3;
@@ -37,8 +40,8 @@ pub(super) struct Plan {
     pub(super) userns: Option<OwnedFd>,
     /// Detached mount of the image, idmapped.
     pub(super) image: OwnedFd,
-    /// Detached mount of the disk, idmapped.
-    pub(super) disk: OwnedFd,
+    /// Where the detached mount of the disk comes from, idmapped.
+    pub(super) gift: OwnedFd,
     pub(super) root: root::Words,
     pub(super) hostname: CString,
     /// The guest init, on a read-only mount.
@@ -50,6 +53,8 @@ pub(super) struct Plan {
     pub(super) filter: Vec<BpfInstruction>,
     pub(super) channel: OwnedFd,
     pub(super) report: OwnedFd,
+    /// Ends that are the shim's alone: while a copy is open here, its death would not show.
+    pub(super) of_shim: [RawFd; 3],
     pub(super) pid1: Option<Pid1Plan>,
 }
 
@@ -60,8 +65,13 @@ pub(super) fn run(plan: &Plan) -> ! {
     sys::exit_now(127)
 }
 
+#[allow(unsafe_code, reason = "closes copies of descriptors that belong to the shim")]
 fn become_init(plan: &Plan) -> Result<Infallible, Failure> {
     report::passed(&plan.report, Moment::Cloned);
+    for fd in plan.of_shim {
+        // SAFETY: the owners are the shim's; nothing here uses or closes them.
+        unsafe { sys::close_copy(fd) };
+    }
     setsid().map_err(Step::Session.failed())?;
     // Kernels without keyrings have nothing to leave.
     sys::join_new_session_keyring().ok();

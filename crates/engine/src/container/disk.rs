@@ -6,12 +6,9 @@
 
 use crate::error::EngineError;
 use crate::watch::Watch;
-use ::disk::{AttachKind, DiskLock, LoopMode, attach_loop, mend, mount_ext4_detached};
-use rustix::fs::{
-    AtFlags, Dir, Mode, OFlags, RenameFlags, fstatvfs, mkdirat, openat, renameat_with, unlinkat,
-};
+use ::disk::{AttachKind, DiskError, DiskLock, LoopMode, attach_loop, mend, mount_ext4_detached};
+use rustix::fs::{Mode, fstatvfs, mkdirat};
 use rustix::io::Errno;
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -25,8 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const UPPER: &str = "upper";
 /// Directory on the disk for the overlay's own use.
 const WORK: &str = "work";
-/// Directory on the disk for what is being removed.
-const TRASH: &str = "trash";
+
+/// A disk file that is this run's alone, and in order.
+#[derive(Debug)]
+pub(super) struct Taken {
+    path: PathBuf,
+    lock: DiskLock,
+}
 
 /// An attached and mounted disk.
 #[derive(Debug)]
@@ -36,23 +38,26 @@ pub(super) struct Disk {
     lock: DiskLock,
 }
 
+impl Taken {
+    /// Locks the disk file and mends it if need be; with `reset` an empty one takes its place. Before
+    /// all else that bears the machine's name: whoever holds the lock is the machine's only run.
+    pub(super) fn take(path: &Path, reset: bool) -> Result<Self, EngineError> {
+        let lock = ready(path, reset).map_err(EngineError::Disk)?;
+        Ok(Self { path: path.to_owned(), lock })
+    }
+}
+
 impl Disk {
-    /// Locks, attaches and mounts the disk file, and makes its layers; empties them before when
-    /// `reset`.
-    pub(super) fn attach(path: &Path, reset: bool, watch: &mut Watch) -> Result<Self, EngineError> {
-        let lock =
-            DiskLock::acquire(path, AttachKind::HostFs, PATIENCE).map_err(EngineError::Disk)?;
-        mend(&lock).map_err(EngineError::Disk)?;
+    /// Attaches and mounts the disk file, and makes its layers.
+    pub(super) fn attach(taken: Taken, watch: &mut Watch) -> Result<Self, EngineError> {
+        let Taken { path, lock } = taken;
         // Through the host's page cache: a disk that was used a moment ago is mounted without a read,
         // which halves the time of a cold start and the p99 beside a busy disk.
         let device = attach_loop(lock.file(), LoopMode::Buffered).map_err(EngineError::Disk)?;
         watch.lap("disk_attach");
         let mount = mount_ext4_detached(&device).map_err(EngineError::Disk)?;
         watch.lap("disk_mount");
-        let disk = Self { path: path.to_owned(), mount, lock };
-        if reset {
-            disk.reset().map_err(content("empty the writable layer"))?;
-        }
+        let disk = Self { path, mount, lock };
         disk.make_layers().map_err(content("make the writable layer"))?;
         watch.lap("disk_layers");
         Ok(disk)
@@ -87,82 +92,16 @@ impl Disk {
         }
         Ok(())
     }
-
-    /// Moves the layers aside in one step each, then removes what they held.
-    fn reset(&self) -> io::Result<()> {
-        match mkdirat(&self.mount, TRASH, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let trash = open_dir(&self.mount, TRASH)?;
-        let mut n_moved = 0;
-        for name in [UPPER, WORK] {
-            move_into(&self.mount, name, &trash, &mut n_moved)?;
-        }
-        empty(&trash)
-    }
 }
 
-/// Removes all that `trash` holds without following a link and without recursion: a directory's
-/// entries are moved up beside it until it is empty, so depth costs neither stack nor descriptors.
-fn empty(trash: &OwnedFd) -> io::Result<()> {
-    let mut n_moved = 1_u64 << 32;
-    loop {
-        let names = names_in(trash)?;
-        if names.is_empty() {
-            return Ok(());
-        }
-        for name in names {
-            match unlinkat(trash, &name, AtFlags::empty()) {
-                Ok(()) => continue,
-                Err(Errno::ISDIR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let dir = open_dir(trash, &name)?;
-            for inner in names_in(&dir)? {
-                match unlinkat(&dir, &inner, AtFlags::empty()) {
-                    Ok(()) => {}
-                    Err(Errno::ISDIR) => move_into(&dir, &inner, trash, &mut n_moved)?,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            unlinkat(trash, &name, AtFlags::REMOVEDIR)?;
-        }
+/// Takes the disk file: an empty one with `reset`, else mended if need be.
+fn ready(path: &Path, reset: bool) -> Result<DiskLock, DiskError> {
+    let lock = DiskLock::acquire(path, AttachKind::HostFs, PATIENCE)?;
+    if reset {
+        return lock.reset();
     }
-}
-
-/// Moves `name` to an unused number in `trash`; does nothing when it is absent.
-fn move_into(
-    from: &OwnedFd,
-    name: impl rustix::path::Arg + Copy,
-    trash: &OwnedFd,
-    n_moved: &mut u64,
-) -> io::Result<()> {
-    loop {
-        *n_moved += 1;
-        let number = n_moved.to_string();
-        match renameat_with(from, name, trash, number.as_str(), RenameFlags::NOREPLACE) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-fn open_dir(dir: &OwnedFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(dir, name, flags, Mode::empty())?)
-}
-
-fn names_in(dir: &OwnedFd) -> io::Result<Vec<CString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(dir)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
+    mend(&lock)?;
+    Ok(lock)
 }
 
 fn content<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> EngineError {

@@ -2,10 +2,11 @@
 //! machine's own, with a cgroup that is theirs.
 //!
 //! The child clones a second process before it gives up its rights. That one sees the same files,
-//! but its own `/proc`, and at `/sys/fs/cgroup` the delegated cgroup, writable. It becomes
+//! but its own `/proc`, and below `/sys/fs/cgroup` the delegated cgroup, writable. It becomes
 //! `dormouse-init pid1`, which talks to the guest init over a socket pair and in the end becomes
 //! the program.
 
+use super::cgroup::Delegated;
 use super::child::{self, FIRST_FREE_FD, Plan};
 use super::masks;
 use super::mounts::{Fs, attach, mount_point};
@@ -23,8 +24,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 /// What the second process needs beyond the [`Plan`].
 #[derive(Debug)]
 pub(super) struct Pid1Plan {
-    /// The delegated v2 cgroup; `None` on a host without a v2 tree.
-    pub(super) cgroup: Option<OwnedFd>,
+    pub(super) cgroup: Delegated,
     /// The guest init's end of the pair.
     pub(super) init_end: OwnedFd,
     /// The second process's end.
@@ -37,8 +37,12 @@ pub(super) struct Pid1Plan {
 #[allow(unsafe_code, reason = "clones this process")]
 pub(super) fn start(pid1: &Pid1Plan, plan: &Plan) -> Result<OwnedFd, Failure> {
     let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
+    let entry = match &pid1.cgroup {
+        Delegated::V2(dir) => Some(dir.as_fd()),
+        Delegated::V1(_) => None,
+    };
     // SAFETY: the child goes on in this module, under the rules of `child`: system calls only.
-    let cloned = unsafe { sys::clone3(namespaces, pid1.cgroup.as_ref().map(OwnedFd::as_fd)) };
+    let cloned = unsafe { sys::clone3(namespaces, entry) };
     match cloned.map_err(Step::Pid1.failed())? {
         Cloned::Child => {
             let Err(failure) = become_pid1(pid1, plan);
@@ -53,14 +57,14 @@ pub(super) fn start(pid1: &Pid1Plan, plan: &Plan) -> Result<OwnedFd, Failure> {
 
 fn become_pid1(pid1: &Pid1Plan, plan: &Plan) -> Result<Infallible, Failure> {
     setsid().map_err(Step::Session.failed())?;
+    if let Delegated::V1(door) = &pid1.cgroup {
+        rustix::io::write(door, b"0").map_err(Step::JoinCgroup.failed())?;
+    }
     sys::unshare(UnshareFlags::NEWCGROUP).map_err(Step::CgroupNamespace.failed())?;
-    let proc_mount =
-        open_dir("/proc").and_then(|dir| root::mount_proc(&dir)).map_err(Step::Proc.failed())?;
+    let proc_mount = root::mount_proc(c"/proc").map_err(Step::Proc.failed())?;
     let dev = open_dir("/dev").map_err(Step::Dev.failed())?;
     masks::apply(&proc_mount, &dev).map_err(Step::Mask.failed())?;
-    if pid1.cgroup.is_some() {
-        mount_cgroup().map_err(Step::Pid1Cgroup.failed())?;
-    }
+    mount_cgroup(&pid1.cgroup, &plan.root).map_err(Step::Pid1Cgroup.failed())?;
     child::confine(plan)?;
     child::arrange(&pid1.pid1_end, None).map_err(Step::Descriptors.failed())?;
     sys::set_seccomp_filter(&plan.filter).map_err(Step::Seccomp.failed())?;
@@ -68,14 +72,26 @@ fn become_pid1(pid1: &Pid1Plan, plan: &Plan) -> Result<Infallible, Failure> {
     Err(Step::Exec.failed()(errno))
 }
 
-/// The delegated cgroup is the root of this process's cgroup namespace, so it is all that shows.
-fn mount_cgroup() -> Result<(), Errno> {
+/// The delegated cgroup is the root of this process's cgroup namespace, so it is all that shows: at
+/// `/sys/fs/cgroup` itself for v2, in a directory there for v1.
+fn mount_cgroup(delegated: &Delegated, words: &root::Words) -> Result<(), Errno> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let mount = Fs { name: c"cgroup2", options: [] }.mount(attributes)?;
     let place = mount_point(&open_dir("/sys/fs")?, c"cgroup")?;
-    attach(&mount, place)
+    match delegated {
+        Delegated::V2(_) => {
+            let tree = Fs { name: c"cgroup2", options: [] }.mount(attributes)?;
+            attach(&tree, place)
+        }
+        Delegated::V1(_) => {
+            let dirs = words.tmpfs(c"755", c"64k").mount(attributes)?;
+            attach(&dirs, place)?;
+            let options = [(c"none", c""), (c"name", c"systemd")];
+            let tree = Fs { name: c"cgroup", options }.mount(attributes)?;
+            attach(&tree, root::make_dir(&dirs, c"systemd")?)
+        }
+    }
 }
 
 fn open_dir(path: &str) -> Result<OwnedFd, Errno> {

@@ -35,6 +35,7 @@ steps! {
     CgroupNamespace = "make its cgroup namespace",
     NetNamespace = "join its network namespace",
     FileIds = "take on the file rights of the guest's root",
+    Gift = "receive its disk",
     Layers = "attach the image and the disk",
     Overlay = "mount the overlay of image and disk",
     OverlayReadOnly = "write to the overlay of image and disk",
@@ -76,10 +77,12 @@ pub(super) enum Moment {
     Cloned,
     /// In its cgroups and network namespace.
     Joined,
-    /// The overlay is mounted.
-    Overlay,
     /// `/proc`, `/sys`, `/dev` are mounted and masked.
     Mounted,
+    /// The disk has come; the time before was the shim's, which tells it as `disk`.
+    Given,
+    /// The overlay is mounted.
+    Overlay,
     /// Its root is in place.
     Pivoted,
     /// All rights are dropped; next is `execve`.
@@ -87,13 +90,15 @@ pub(super) enum Moment {
 }
 
 impl Moment {
-    const ALL: [(Self, &str); 6] = [
-        (Self::Cloned, "clone"),
-        (Self::Joined, "join"),
-        (Self::Overlay, "overlay"),
-        (Self::Mounted, "mounts"),
-        (Self::Pivoted, "pivot"),
-        (Self::Confined, "confine"),
+    /// With the names of the parts that end there; a wait has none.
+    const ALL: [(Self, Option<&str>); 7] = [
+        (Self::Cloned, Some("clone")),
+        (Self::Joined, Some("join")),
+        (Self::Mounted, Some("mounts")),
+        (Self::Given, None),
+        (Self::Overlay, Some("overlay")),
+        (Self::Pivoted, Some("pivot")),
+        (Self::Confined, Some("confine")),
     ];
 }
 
@@ -114,8 +119,8 @@ impl Step {
 /// A record as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Record {
-    /// A part of the way ended at this monotonic time in nanoseconds.
-    Passed { part: &'static str, at_ns: u64 },
+    /// A part of the way, or a wait, ended at this monotonic time in nanoseconds.
+    Passed { part: Option<&'static str>, at_ns: u64 },
     /// The child has failed.
     Failed(Failure),
 }

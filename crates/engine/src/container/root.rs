@@ -1,14 +1,15 @@
-//! The guest's file system as the child builds it: overlay, `/proc`, `/sys`, `/dev`, our own
-//! directories; then it becomes the root and all else is gone.
+//! The guest's file system as the child builds it: `/proc`, `/sys`, `/dev`, our own directories;
+//! when the disk has come, the overlay that they move into; it becomes the root and all else is gone.
 //!
 //! The image is hostile. Nothing in it is ever resolved as a path: mount points are single names
 //! opened without following links, a link or file in such a place is replaced, and mounts go to
 //! descriptors. Everything runs with the file ids of the guest's root, so that what is made belongs
 //! to it; an overlay mounted as another user comes up read-only without an error.
 
-use super::bare::{DISK, IMAGE, ROOT};
+use super::bare::{DEV, DISK, IMAGE, PROC, ROOT, RUN, SYS};
 use super::capabilities::with_file_ids;
 use super::child::Plan;
+use super::gift;
 use super::masks;
 use super::mounts::{Fs, attach, attach_at, mount_point};
 use super::report::{self, Failure, Moment, Step};
@@ -89,28 +90,53 @@ impl Words {
     }
 
     /// Options of a tmpfs that belongs to the guest's root.
-    fn tmpfs<'a>(&'a self, mode: &'a CStr, size: &'a CStr) -> Fs<'a, 4> {
+    pub(super) fn tmpfs<'a>(&'a self, mode: &'a CStr, size: &'a CStr) -> Fs<'a, 4> {
         let options =
             [(c"uid", &*self.id_text), (c"gid", &*self.id_text), (c"mode", mode), (c"size", size)];
         Fs { name: c"tmpfs", options }
     }
 }
 
+/// Mounts that wait for the root they belong to.
+struct Staged {
+    proc_mount: OwnedFd,
+    sys_mount: OwnedFd,
+    dev: OwnedFd,
+    own_dirs: OwnedFd,
+    run: Option<OwnedFd>,
+}
+
 /// Builds the root and enters it.
 pub(super) fn build(plan: &Plan) -> Result<(), Failure> {
     with_file_ids(plan.root.id, || {
-        let root = overlay(plan)?;
-        report::passed(&plan.report, Moment::Overlay);
-        fill(plan, &root)?;
+        let staged = stage(plan)?;
         report::passed(&plan.report, Moment::Mounted);
+        let disk = gift::receive(&plan.gift).map_err(Step::Gift.failed())?;
+        report::passed(&plan.report, Moment::Given);
+        let root = overlay(&disk)?;
+        report::passed(&plan.report, Moment::Overlay);
+        staged.move_into(&root)?;
         pivot(&root).map_err(Step::Pivot.failed())
     })
 }
 
-/// Joins image and disk at [`ROOT`] and returns its directory.
-fn overlay(plan: &Plan) -> Result<OwnedFd, Failure> {
+/// Mounts all that is not the disk's.
+fn stage(plan: &Plan) -> Result<Staged, Failure> {
     attach_at(&plan.image, IMAGE).map_err(Step::Layers.failed())?;
-    attach_at(&plan.disk, DISK).map_err(Step::Layers.failed())?;
+    let proc_mount = mount_proc(PROC).map_err(Step::Proc.failed())?;
+    let sys_mount = mount_sys().map_err(Step::Sys.failed())?;
+    let dev = mount_dev(&plan.root)?;
+    masks::apply(&proc_mount, &dev).map_err(Step::Mask.failed())?;
+    masks::apply_sys(&sys_mount).map_err(Step::Mask.failed())?;
+    let own_dirs = plan.root.tmpfs(c"755", c"1m").mount(NOSUID | NODEV | NOEXEC);
+    let own_dirs = own_dirs.map_err(Step::OwnDirs.failed())?;
+    let run = plan.root.has_fresh_run.then(|| mount_run(&plan.root)).transpose();
+    Ok(Staged { proc_mount, sys_mount, dev, own_dirs, run: run.map_err(Step::Run.failed())? })
+}
+
+/// Joins image and disk at [`ROOT`] and returns its directory.
+fn overlay(disk: &OwnedFd) -> Result<OwnedFd, Failure> {
+    attach_at(disk, DISK).map_err(Step::Layers.failed())?;
     let overlay = Fs { name: c"overlay", options: OVERLAY_OPTIONS };
     let mount = overlay.mount(NODEV | NOATIME).map_err(Step::Overlay.failed())?;
     let flags = fstatvfs(&mount).map_err(Step::Overlay.failed())?.f_flag;
@@ -122,34 +148,43 @@ fn overlay(plan: &Plan) -> Result<OwnedFd, Failure> {
     open(ROOT, flags, Mode::empty()).map_err(Step::Overlay.failed())
 }
 
-/// Mounts all that is not the image's.
-fn fill(plan: &Plan, root: &OwnedFd) -> Result<(), Failure> {
-    let place = |name| mount_point(root, name).map_err(Step::MountPoint.failed());
-    let proc_mount = mount_proc(&place(c"proc")?).map_err(Step::Proc.failed())?;
-    let sys_mount = Fs { name: c"sysfs", options: [] }
-        .mount(NOSUID | NODEV | NOEXEC | RDONLY)
-        .and_then(|mount| attach(&mount, place(c"sys").map_err(|f| f.errno)?).map(|()| mount))
-        .map_err(Step::Sys.failed())?;
-    let dev = mount_dev(&plan.root, &place(c"dev")?)?;
-    masks::apply(&proc_mount, &dev).map_err(Step::Mask.failed())?;
-    masks::apply_sys(&sys_mount).map_err(Step::Mask.failed())?;
-    mount_own_dirs(&plan.root, root)?;
-    if plan.root.has_fresh_run {
-        mount_run(&plan.root, &place(c"run")?).map_err(Step::Run.failed())?;
+impl Staged {
+    /// Moves each mount to its place, which is made if the image lacks it.
+    fn move_into(&self, root: &OwnedFd) -> Result<(), Failure> {
+        let place = |name| mount_point(root, name).map_err(Step::MountPoint.failed());
+        attach(&self.proc_mount, place(c"proc")?).map_err(Step::Proc.failed())?;
+        attach(&self.sys_mount, place(c"sys")?).map_err(Step::Sys.failed())?;
+        attach(&self.dev, place(c"dev")?).map_err(Step::Dev.failed())?;
+        let [first, second] = OWN_DIRS;
+        attach(&self.own_dirs, place(first)?).map_err(Step::OwnDirs.failed())?;
+        let second = place(second)?;
+        copy_of(&self.own_dirs)
+            .and_then(|copy| attach(&copy, second))
+            .map_err(Step::OwnDirs.failed())?;
+        match &self.run {
+            Some(run) => attach(run, place(c"run")?).map_err(Step::Run.failed()),
+            None => Ok(()),
+        }
     }
-    Ok(())
 }
 
 /// Mounts a `/proc` of this process's pid namespace.
-pub(super) fn mount_proc(target: &OwnedFd) -> Result<OwnedFd, Errno> {
+pub(super) fn mount_proc(path: &CStr) -> Result<OwnedFd, Errno> {
     let mount = Fs { name: c"proc", options: [] }.mount(NOSUID | NODEV | NOEXEC)?;
-    attach(&mount, target)?;
+    attach_at(&mount, path)?;
+    Ok(mount)
+}
+
+/// Mounts a `/sys` that shows this process's network.
+fn mount_sys() -> Result<OwnedFd, Errno> {
+    let mount = Fs { name: c"sysfs", options: [] }.mount(NOSUID | NODEV | NOEXEC | RDONLY)?;
+    attach_at(&mount, SYS)?;
     Ok(mount)
 }
 
 /// A `/dev` with the guest's few devices. Nodes are made here, while this process still has the
 /// host's rights; in the guest's user namespace nobody can.
-fn mount_dev(words: &Words, target: &OwnedFd) -> Result<OwnedFd, Failure> {
+fn mount_dev(words: &Words) -> Result<OwnedFd, Failure> {
     let dev = words.tmpfs(c"755", c"64m").mount(NOSUID).map_err(Step::Dev.failed())?;
     let mode = Mode::from_raw_mode(0o666);
     // Modes are meant as written; the guest gets its usual mask afterwards.
@@ -163,7 +198,7 @@ fn mount_dev(words: &Words, target: &OwnedFd) -> Result<OwnedFd, Failure> {
         for (name, target) in LINKS {
             symlinkat(target, &dev, name)?;
         }
-        attach(&dev, target)?;
+        attach_at(&dev, DEV)?;
         let pts = Fs {
             name: c"devpts",
             options: [
@@ -183,27 +218,18 @@ fn mount_dev(words: &Words, target: &OwnedFd) -> Result<OwnedFd, Failure> {
     Ok(dev)
 }
 
-fn mount_own_dirs(words: &Words, root: &OwnedFd) -> Result<(), Failure> {
-    let mount = words.tmpfs(c"755", c"1m").mount(NOSUID | NODEV | NOEXEC);
-    let mount = mount.map_err(Step::OwnDirs.failed())?;
-    let [first, second] = OWN_DIRS;
-    let place = |name| mount_point(root, name).map_err(Step::MountPoint.failed());
-    attach(&mount, place(first)?).map_err(Step::OwnDirs.failed())?;
-    let second = place(second)?;
-    copy_of(&mount).and_then(|copy| attach(&copy, second)).map_err(Step::OwnDirs.failed())
-}
-
 /// `/run` and `/run/lock`, empty at each start, as an init expects them, and the file that tells it
 /// where it is. Source: systemd's "Container Interface", `/run/host/container-manager`.
-fn mount_run(words: &Words, target: &OwnedFd) -> Result<(), Errno> {
+fn mount_run(words: &Words) -> Result<OwnedFd, Errno> {
     let run = words.tmpfs(c"755", c"20%").mount(NOSUID | NODEV)?;
-    attach(&run, target)?;
+    attach_at(&run, RUN)?;
     let lock = words.tmpfs(c"1777", c"5m").mount(NOSUID | NODEV | NOEXEC)?;
     attach(&lock, make_dir(&run, c"lock")?)?;
     mkdirat(&run, c"host", Mode::from_raw_mode(0o755))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = openat(&run, c"host/container-manager", flags, Mode::from_raw_mode(0o644))?;
-    rustix::io::write(file, b"dormouse\n").map(drop)
+    rustix::io::write(file, b"dormouse\n")?;
+    Ok(run)
 }
 
 /// Another mount of what `mount`, attached already, shows.
@@ -214,7 +240,8 @@ pub(super) fn copy_of(mount: &OwnedFd) -> Result<OwnedFd, Errno> {
     open_tree(mount, c"", flags)
 }
 
-fn make_dir(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
+/// A new directory, opened for mounting on it.
+pub(super) fn make_dir(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
     mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
     mount_point(parent, name)
 }

@@ -1,7 +1,7 @@
 //! Image configs: what a program needs, and what the image was made for.
 
+use super::parse;
 use super::signal::signal_number;
-use super::{FoundLayer, pair_layers};
 use crate::error::ImageError;
 use model::ids::Digest;
 use model::spec::ImageConfig;
@@ -38,7 +38,7 @@ impl fmt::Display for Platform {
 
 /// The document; absent and null mean the same everywhere in it.
 #[derive(Debug, Deserialize)]
-pub(super) struct ConfigFile {
+struct ConfigFile {
     #[serde(flatten)]
     platform: Platform,
     #[serde(default)]
@@ -64,21 +64,20 @@ struct Defaults {
     labels: Option<BTreeMap<String, String>>,
 }
 
-impl ConfigFile {
-    /// The layers of these names and digests, with the diff ids of this config; refuses an image
-    /// made for another platform.
-    pub(super) fn into_parts(
-        self,
-        layers: Vec<(String, Option<Digest>)>,
-    ) -> Result<(ImageConfig, Vec<FoundLayer>), ImageError> {
-        let host = Platform::host();
-        if self.platform != host {
-            let (host, offered) = (host.to_string(), self.platform.to_string());
-            return Err(ImageError::NoVariant { host, offered });
-        }
-        let layers = pair_layers(layers, self.rootfs.diff_ids.unwrap_or_default())?;
-        Ok((self.config.unwrap_or_default().into(), layers))
+/// Reads a config: what programs need, and the digests of the decompressed layers; refuses an
+/// image made for another platform.
+pub(crate) fn read_config(
+    name: &str,
+    bytes: &[u8],
+) -> Result<(ImageConfig, Vec<Digest>), ImageError> {
+    let file: ConfigFile = parse(name, bytes)?;
+    let host = Platform::host();
+    if file.platform != host {
+        let (host, offered) = (host.to_string(), file.platform.to_string());
+        return Err(ImageError::NoVariant { host, offered });
     }
+    let diff_ids = file.rootfs.diff_ids.unwrap_or_default();
+    Ok((file.config.unwrap_or_default().into(), diff_ids))
 }
 
 impl From<Defaults> for ImageConfig {
@@ -108,29 +107,31 @@ mod tests {
             "diff_ids":["{diff_id}"]}},"history":[]}}"#,
             Platform::host().architecture
         );
-        let file: ConfigFile = serde_json::from_str(&text).unwrap();
-        let (config, layers) = file.into_parts(vec![("a".to_owned(), None)]).unwrap();
+        let (config, diff_ids) = read_config("config", text.as_bytes()).unwrap();
         let expected = ImageConfig {
             cmd: vec!["sh".to_owned()],
             stop_signal: Some(3),
             ..ImageConfig::default()
         };
         assert_eq!(config, expected);
-        assert_eq!(layers[0].diff_id.as_str(), diff_id);
+        assert_eq!(diff_ids[0].as_str(), diff_id);
     }
 
     #[test]
-    fn other_platforms_and_wrong_counts_are_refused() {
-        let parts =
-            |text: &str| serde_json::from_str::<ConfigFile>(text).unwrap().into_parts(vec![]);
+    fn other_platforms_are_refused() {
         let other = r#"{"os":"linux","architecture":"s390x","rootfs":{"diff_ids":[]}}"#;
-        assert!(matches!(parts(other), Err(ImageError::NoVariant { .. })));
-        let host = Platform::host();
-        let digest = format!("sha256:{}", "0".repeat(64));
-        let more = format!(
-            r#"{{"os":"linux","architecture":"{}","rootfs":{{"diff_ids":["{digest}"]}}}}"#,
-            host.architecture
+        let refused = read_config("config", other.as_bytes()).unwrap_err();
+        assert!(matches!(refused, ImageError::NoVariant { .. }), "{refused}");
+    }
+
+    #[test]
+    fn labels_are_carried() {
+        let text = format!(
+            r#"{{"os":"linux","architecture":"{}","config":{{"Labels":{{"dev.dormouse.policy":
+            "{{\"rules\":[]}}"}}}},"rootfs":{{"diff_ids":[]}}}}"#,
+            Platform::host().architecture
         );
-        assert!(matches!(parts(&more), Err(ImageError::NotAnImage { .. })));
+        let (config, _) = read_config("config", text.as_bytes()).unwrap();
+        assert_eq!(config.labels["dev.dormouse.policy"], r#"{"rules":[]}"#);
     }
 }

@@ -1,7 +1,6 @@
 //! `docker save` archives: `manifest.json` names a config and layers by path.
 
-use super::config::ConfigFile;
-use super::{ForeignDir, FoundImage, parse};
+use super::{ForeignDir, FoundImage, FoundLayer, expect_as_many, parse, read_config};
 use crate::content::digest_of;
 use crate::error::ImageError;
 use serde::Deserialize;
@@ -30,9 +29,10 @@ pub(crate) fn from_docker_save(dir: &ForeignDir, tag: &str) -> Result<FoundImage
     let images: Vec<SavedImage> = parse(MANIFEST, &dir.read(MANIFEST)?)?;
     let image = choose(images, tag)?;
     let config_bytes = dir.read(&image.config)?;
-    let config: ConfigFile = parse(&image.config, &config_bytes)?;
-    let layers = image.layers.into_iter().map(|name| (name, None)).collect();
-    let (config, layers) = config.into_parts(layers)?;
+    let (config, diff_ids) = read_config(&image.config, &config_bytes)?;
+    expect_as_many(image.layers.len(), diff_ids.len())?;
+    let layer = |(name, diff_id)| FoundLayer { name, digest: None, size_bytes: None, diff_id };
+    let layers = image.layers.into_iter().zip(diff_ids).map(layer).collect();
     let digest = digest_of(&config_bytes);
     Ok(FoundImage { digest, config, layers, documents: vec![config_bytes] })
 }

@@ -10,9 +10,9 @@ use super::failure::UnpackFailure;
 use super::job::UnpackReport;
 use super::root::{EntryPath, Root, names_in, open_child, remove, type_of};
 use super::tar_stream::{Entry, Kind};
-use crate::limits::{ID_MAX, Limits, PATH_MAX_BYTES, XATTRS_MAX_BYTES};
+use crate::limits::{ID_MAX, LINK_MAX_BYTES, Limits, XATTRS_MAX_BYTES};
 use depths::Depths;
-use node::{Time, copy_content, is_kept, own, owner, timestamps};
+use node::{Time, clear_xattrs, copy_content, is_kept, own, owner, timestamps};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, XattrFlags, chownat, fsetxattr, fstat, linkat, mkdirat,
     mkfifoat, openat, symlinkat, utimensat,
@@ -103,7 +103,8 @@ impl Applier {
         let (times, depths) = (&mut self.dir_times, &mut self.depths);
         let mut on_made = |made: &EntryPath, parent: &OwnedFd, dir: &OwnedFd| {
             times.insert(made.clone(), Time::default());
-            depths.note(parent, dir)
+            let (_, name) = made.split().expect("the root was there before");
+            depths.note(parent, name, dir)
         };
         self.root.ensure_dir(path, &mut on_made).map_err(failed("make the directory of", entry))
     }
@@ -135,11 +136,8 @@ impl Applier {
         entry: &Entry,
         content: &mut impl Read,
     ) -> Result<(), UnpackFailure> {
-        if entry.kind == Kind::Device {
-            self.report.n_devices_dropped += 1;
-            return Ok(());
-        }
         let inode = fstat(parent).map_err(failed("look at", entry))?.st_ino;
+        self.depths.expect_short(inode, name).map_err(failed("make", entry))?;
         self.brought.insert((inode, name.to_vec()));
         if entry.kind == Kind::HardLink {
             return self.place_hard_link(parent, name, entry);
@@ -150,13 +148,17 @@ impl Applier {
             remove(parent, name, &|_, _| true).map_err(failed("replace", entry))?;
         }
         match entry.kind {
+            Kind::Device => {
+                self.report.n_devices_dropped += 1;
+                Ok(())
+            }
             Kind::File => self.place_file(parent, name, entry, content),
             Kind::Directory => {
                 if !stays_dir {
                     mkdirat(parent, name, Mode::RWXU).map_err(failed("make", entry))?;
                 }
                 let dir = open_child(parent, name).map_err(failed("open", entry))?;
-                self.depths.note(parent, &dir).map_err(failed("make", entry))?;
+                self.depths.note(parent, name, &dir).map_err(failed("make", entry))?;
                 self.finish_dir(path, &dir, entry)
             }
             Kind::Symlink => {
@@ -169,7 +171,7 @@ impl Applier {
                 mkfifoat(parent, name, mode).map_err(failed("make", entry))?;
                 self.finish_special(parent, name, entry)
             }
-            Kind::HardLink | Kind::Device => unreachable!("both were dealt with above"),
+            Kind::HardLink => unreachable!("dealt with above"),
         }
     }
 
@@ -227,6 +229,8 @@ impl Applier {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = openat(dir, ".", flags, Mode::empty()).map_err(failed("open", entry))?;
         own(&dir, entry)?;
+        // One that was there before is described anew, not added to.
+        clear_xattrs(&dir, entry)?;
         self.set_xattrs(&dir, entry)?;
         self.dir_times.insert(path.clone(), entry.mtime);
         Ok(())
@@ -274,7 +278,7 @@ fn failed<E: Into<std::io::Error>>(
 
 fn link_target(entry: &Entry) -> Result<&[u8], UnpackFailure> {
     let link = entry.link.as_slice();
-    if link.is_empty() || link.len() > PATH_MAX_BYTES || link.contains(&0) {
+    if link.is_empty() || link.len() > LINK_MAX_BYTES || link.contains(&0) {
         return Err(UnpackFailure::bad_entry(&entry.path, "is a link to an impossible name"));
     }
     Ok(link)

@@ -84,10 +84,14 @@ fn open_layer(job: &LayerJob) -> Result<File, UnpackFailure> {
         Ok(rustix::fs::openat2(dir, name, flags, Mode::empty(), resolve)?.into())
     };
     let file = open().map_err(UnpackFailure::io("open", name))?;
-    match file.metadata().map(|metadata| metadata.is_file()) {
-        Ok(true) => Ok(file),
-        _ => Err(UnpackFailure::bad_entry(name, "is not a file")),
+    let metadata = file.metadata().map_err(UnpackFailure::io("look at", name))?;
+    if !metadata.is_file() {
+        return Err(UnpackFailure::bad_entry(name, "is not a file"));
     }
+    if job.size_bytes.is_some_and(|size_bytes| size_bytes != metadata.len()) {
+        return Err(UnpackFailure::bad_entry(name, "has another size than its image says"));
+    }
+    Ok(file)
 }
 
 /// Becomes `mkfs.erofs` in a user namespace of its own; returns only when it cannot.

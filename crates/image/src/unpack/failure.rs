@@ -65,8 +65,16 @@ impl UnpackFailure {
     /// Whether the cause is a full disk.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        let full = rustix::io::Errno::NOSPC.raw_os_error();
-        matches!(self, Self::Io { errno, .. } if *errno == full)
+        let is_full = |errno: &i32| durable::is_disk_full(&io::Error::from_raw_os_error(*errno));
+        matches!(self, Self::Io { errno, .. } if is_full(errno))
+    }
+
+    /// Whether the host failed and not the archive: no entry makes a disk break or fill up, or
+    /// memory run out, that the bounds of archives did not stop.
+    #[must_use]
+    pub fn is_host_fault(&self) -> bool {
+        let hosts = [libc::EIO, libc::EROFS, libc::ENOMEM, libc::EMFILE, libc::ENFILE];
+        self.is_disk_full() || matches!(self, Self::Io { errno, .. } if hosts.contains(errno))
     }
 
     pub(super) fn malformed(why: impl Into<String>) -> Self {

@@ -27,7 +27,7 @@ pub(crate) enum Job {
 }
 
 /// One layer: a file and what is known of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LayerJob {
     /// The directory it lies in; its own links lead nowhere else.
     pub(crate) dir: PathBuf,
@@ -37,6 +37,8 @@ pub(crate) struct LayerJob {
     pub(crate) sha256: Option<String>,
     /// Hex digest of the decompressed archive.
     pub(crate) diff_id: Option<String>,
+    /// Size of the file.
+    pub(crate) size_bytes: Option<u64>,
 }
 
 /// What a child says.

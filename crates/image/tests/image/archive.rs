@@ -1,7 +1,8 @@
 //! Tar archives as no honest program would write them, and images made of them.
 
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tar::{EntryType, Header};
 
 /// An archive under construction. Names go into headers as they are.
@@ -42,6 +43,11 @@ impl Archive {
     pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
         let content: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
         self.entry(EntryType::XHeader, "pax", "", &content, |_| {})
+    }
+
+    /// The GNU header for the entry that follows, with its name.
+    pub(crate) fn gnu_long_name(self, name: &[u8]) -> Self {
+        self.entry(EntryType::GNULongName, "././@LongLink", "", name, |_| {})
     }
 
     pub(crate) fn entry(
@@ -115,34 +121,77 @@ fn host_architecture() -> &'static str {
     }
 }
 
-/// Writes an OCI layout of these (uncompressed) layers; returns the hex digest of its manifest.
-pub(crate) fn write_layout(dir: &Path, layers: &[Vec<u8>]) -> String {
-    let blobs = dir.join("blobs/sha256");
-    std::fs::create_dir_all(&blobs).unwrap();
-    let blob = |bytes: &[u8]| {
-        let hex = hex_digest(bytes);
-        std::fs::write(blobs.join(&hex), bytes).unwrap();
-        serde_json::json!({
-            "mediaType": "application/octet-stream",
-            "digest": format!("sha256:{hex}"),
-            "size": bytes.len(),
-        })
-    };
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// A reference to a blob.
+pub(crate) fn descriptor(bytes: &[u8], media_type: &str) -> Value {
+    let digest = format!("sha256:{}", hex_digest(bytes));
+    json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+}
+
+/// The config of an image with these (uncompressed) layers.
+pub(crate) fn config_of(layers: &[Vec<u8>]) -> Vec<u8> {
     let diff_ids: Vec<_> = layers.iter().map(|l| format!("sha256:{}", hex_digest(l))).collect();
-    let config = serde_json::json!({
+    let config = json!({
         "os": "linux",
         "architecture": host_architecture(),
         "config": {"Cmd": ["/bin/true"]},
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     });
-    let manifest = serde_json::json!({
-        "schemaVersion": 2,
-        "config": blob(config.to_string().as_bytes()),
-        "layers": layers.iter().map(|layer| blob(&gzip(layer))).collect::<Vec<_>>(),
-    });
-    let manifest = manifest.to_string();
-    let index = serde_json::json!({"schemaVersion": 2, "manifests": [blob(manifest.as_bytes())]});
-    std::fs::write(dir.join("index.json"), index.to_string()).unwrap();
-    std::fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    hex_digest(manifest.as_bytes())
+    config.to_string().into_bytes()
+}
+
+/// An OCI layout under construction: blobs first, the index last.
+pub(crate) struct LayoutWriter {
+    dir: PathBuf,
+}
+
+impl LayoutWriter {
+    pub(crate) fn new(dir: &Path) -> Self {
+        std::fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
+        std::fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Where a blob of these bytes is.
+    pub(crate) fn path(&self, bytes: &[u8]) -> PathBuf {
+        self.dir.join("blobs/sha256").join(hex_digest(bytes))
+    }
+
+    /// Writes a blob; returns the reference to it.
+    pub(crate) fn blob(&self, bytes: &[u8], media_type: &str) -> Value {
+        std::fs::write(self.path(bytes), bytes).unwrap();
+        descriptor(bytes, media_type)
+    }
+
+    /// Writes the manifest of these (uncompressed) layers and all that it needs.
+    pub(crate) fn image(&self, layers: &[Vec<u8>]) -> Value {
+        let manifest = json!({
+            "schemaVersion": 2,
+            "config": self.blob(&config_of(layers), CONFIG),
+            "layers": layers.iter().map(|l| self.blob(&gzip(l), LAYER)).collect::<Vec<_>>(),
+        });
+        self.document(&manifest, MANIFEST)
+    }
+
+    pub(crate) fn document(&self, document: &Value, media_type: &str) -> Value {
+        self.blob(document.to_string().as_bytes(), media_type)
+    }
+
+    /// Writes the index, which makes the layout whole.
+    pub(crate) fn finish(self, manifests: &[Value]) {
+        let index = json!({"schemaVersion": 2, "manifests": manifests});
+        std::fs::write(self.dir.join("index.json"), index.to_string()).unwrap();
+    }
+}
+
+/// Writes an OCI layout of these (uncompressed) layers; returns the hex digest of its manifest.
+pub(crate) fn write_layout(dir: &Path, layers: &[Vec<u8>]) -> String {
+    let layout = LayoutWriter::new(dir);
+    let manifest = layout.image(layers);
+    layout.finish(std::slice::from_ref(&manifest));
+    manifest["digest"].as_str().unwrap().replace("sha256:", "")
 }

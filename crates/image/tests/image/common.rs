@@ -57,7 +57,8 @@ impl Bench {
     /// Checks that the store holds no image and no remains of one.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self) {
-        for dir in ["data/images", "data/tmp/image", "data/blobs/sha256"] {
+        let blobs = ["data/blobs/sha256", "data/blobs/partial", "data/blobs/pulls"];
+        for dir in ["data/images", "data/tmp/image"].into_iter().chain(blobs) {
             let left: Vec<_> = std::fs::read_dir(self.path(dir)).unwrap().collect();
             assert!(left.is_empty(), "{dir} holds {left:?}");
         }

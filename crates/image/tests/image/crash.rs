@@ -1,8 +1,12 @@
 //! Death at every durable write, and a disk that is full at every write.
 
-use crate::archive::{Archive, write_layout};
+use crate::archive::{Archive, LAYER, gzip, write_layout};
 use crate::common::{Bench, in_own_mount_namespace, open_store};
-use image::{ImageStore, ImportSource, Progress, Step};
+use crate::pull::Remote;
+use image::{ImageStore, ImportSource, Keep, Progress, PruneCandidate, Step, plan_prune};
+use model::ids::Digest;
+use model::units::UnixMs;
+use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -28,7 +32,130 @@ fn life() {
     import("root.tar");
     let digest = import("oci");
     store.remove(&digest).unwrap();
+    store.claim(&import("root.tar")).unwrap();
     store.reconcile(&[].into()).unwrap();
+}
+
+/// The record of images that a store keeps elsewhere: here a file of their digests.
+struct Record(std::path::PathBuf);
+
+impl Record {
+    fn known(&self) -> HashSet<Digest> {
+        let text = std::fs::read_to_string(&self.0).unwrap_or_default();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+
+    fn set(&self, known: &HashSet<Digest>) {
+        let lines: String = known.iter().map(|digest| format!("{digest}\n")).collect();
+        let half = self.0.with_extension("half");
+        std::fs::write(&half, lines).unwrap();
+        std::fs::rename(half, &self.0).unwrap();
+    }
+
+    fn add(&self, digest: &Digest) {
+        let mut known = self.known();
+        known.insert(digest.clone());
+        self.set(&known);
+    }
+
+    fn let_go(&self, digest: &Digest) -> bool {
+        let mut known = self.known();
+        known.remove(digest);
+        self.set(&known);
+        true
+    }
+}
+
+/// Two images of a registry that share a layer.
+fn remotes() -> [Remote; 2] {
+    let shared = Archive::new().file("shared", &[7; 300_000]).finish();
+    ["first", "second"].map(|name| {
+        let own = Archive::new().file(name, b"own").finish();
+        Remote::new(&[&shared, &own].map(|plain| (plain.clone(), gzip(plain), LAYER)))
+    })
+}
+
+/// The victim: pulls two images and prunes all but one, as a daemon would.
+///
+/// Only does anything when this binary was started by a test here.
+#[test]
+fn pull_life() {
+    let Some(dir) = std::env::var_os(ROLE) else { return };
+    let dir = Path::new(&dir);
+    let record = Record(dir.join("record"));
+    let store = open_store(dir);
+    store.reconcile(&record.known()).unwrap();
+    let [first, second] = remotes().map(|remote| {
+        let digest = remote.pull(&store).unwrap().image_ref.digest;
+        record.add(&digest);
+        store.claim(&digest).unwrap();
+        digest
+    });
+    let candidate = |digest: &Digest, is_in_use| PruneCandidate {
+        digest: digest.clone(),
+        size_bytes: 1,
+        last_used_at: UnixMs(1),
+        is_in_use,
+    };
+    let plan = plan_prune(&[candidate(&first, true), candidate(&second, false)], Keep::Nothing);
+    store.prune(&plan, |digest| record.let_go(digest), model::clock::now()).unwrap();
+}
+
+/// Names below the data directory, without what a mount point or time would change.
+fn names_below(dir: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            names.push(path.display().to_string());
+            if path.is_dir() {
+                dirs.push(path);
+            }
+        }
+    }
+    let mut names: Vec<_> =
+        names.into_iter().map(|name| name.replace(dir.to_str().unwrap(), "")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn death_at_every_point_of_pull_and_prune_leaves_no_orphan() {
+    let life = |bench: &Bench, variable: &str, value: &str| {
+        run_victim("crash::pull_life", bench, variable, value)
+    };
+    let undisturbed = Bench::new();
+    let log = undisturbed.path("log");
+    assert!(life(&undisturbed, "DORMOUSE_FAILPOINT_LOG", log.to_str().unwrap()).success());
+    let n_points = std::fs::read_to_string(log).unwrap().lines().count();
+    assert!(n_points >= 40, "{n_points} failpoints");
+    let expected = names_below(&undisturbed.path("data"));
+    for n in 1..=n_points {
+        let bench = Bench::new();
+        let ended = life(&bench, "DORMOUSE_FAILPOINT", &n.to_string());
+        assert_eq!(ended.signal(), Some(9), "at failpoint {n}");
+        let record = Record(bench.path("record"));
+        let store = open_store(bench.dir.path());
+        validate(&store, &bench);
+        let moved = store.reconcile(&record.known()).unwrap();
+        assert!(moved.is_empty(), "at failpoint {n}: {moved:?} put away");
+        let listed = store.list().unwrap().into_iter().map(|meta| meta.digest);
+        assert_eq!(listed.collect::<HashSet<_>>(), record.known(), "at failpoint {n}");
+        assert!(life(&bench, "NONE", "").success(), "again after failpoint {n}");
+        assert_eq!(names_below(&bench.path("data")), expected, "after failpoint {n}");
+    }
+    report(n_points, "pull, derive and prune of images");
+}
+
+/// Adds a line to the summary of `./dev test`, which names a directory for such lines.
+fn report(n_points: usize, of_what: &str) {
+    let Some(dir) = std::env::var_os("DORMOUSE_TEST_REPORT").map(std::path::PathBuf::from) else {
+        return;
+    };
+    std::fs::create_dir_all(&dir).unwrap();
+    let name = of_what.replace([' ', ','], "-");
+    std::fs::write(dir.join(name), format!("crash-points {n_points} {of_what}\n")).unwrap();
 }
 
 /// A bench with the two image files that [`life`] imports.
@@ -77,6 +204,7 @@ fn death_at_every_durable_write_leaves_a_store_that_opens() {
         assert!(run_life(&bench, "NONE", "").success(), "again after failpoint {n}");
         validate(&open_store(bench.dir.path()), &bench);
     }
+    report(n_points, "import and removal of images");
 }
 
 #[test]
@@ -157,7 +285,7 @@ fn packing_finds_a_full_disk() {
     in_own_mount_namespace(|| {
         let dir = tempfile::tempdir().unwrap();
         let flags = rustix::mount::MountFlags::empty();
-        rustix::mount::mount("small", dir.path(), "tmpfs", flags, c"size=8m").unwrap();
+        rustix::mount::mount("small", dir.path(), "tmpfs", flags, c"size=4m").unwrap();
         let bench = Bench { store: open_store(dir.path()), dir };
         let tar = Archive::new().file("a", &vec![7; 5 << 20]).finish();
         let archive = tempfile::NamedTempFile::new().unwrap();

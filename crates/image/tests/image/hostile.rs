@@ -1,374 +1,319 @@
-//! Archives that mean harm. Each is refused with a clear error or tamed, and leaves nothing behind.
+//! Images that mean harm: a table. Each is refused with its code, or tamed; whichever it is, nothing
+//! outside of the image is made, changed or linked to, and of a refused one nothing is left.
+//!
+//! `docs/images.md` says of each case what is decided, under the same name.
 
-use crate::archive::{Archive, gzip, hex_digest, write_layout};
+mod documents;
+mod limits;
+mod links;
+mod nodes;
+mod paths;
+mod streams;
+mod whiteouts;
+
+use crate::archive::{Archive, write_layout};
 use crate::common::{Bench, chain};
-use image::{ImageError, Limits};
-use tar::EntryType;
+use image::{ImportedImage, Limits};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-/// Imports the archive, which must be refused with a text that has `expected` in it.
-#[track_caller]
-fn check_refused(tar: &[u8], expected: &str) {
-    let bench = Bench::new();
-    let refused = chain(&bench.import_bytes(tar).unwrap_err());
-    assert!(refused.contains(expected), "`{refused}` does not say `{expected}`");
-    bench.assert_nothing_left();
+/// Fewest cases that the table has.
+const CASES_MIN: usize = 40;
+
+/// One image and what becomes of it.
+struct Case {
+    /// As in the documentation.
+    name: &'static str,
+    image: Box<dyn Fn(&Scene) -> Image>,
+    outcome: Outcome,
 }
 
-#[track_caller]
-fn check_limited(limits: Limits, tar: &[u8], expected: &str) {
-    let bench = Bench::with_limits(limits);
-    let refused = chain(&bench.import_bytes(tar).unwrap_err());
-    assert!(refused.contains(expected), "`{refused}` does not say `{expected}`");
-    bench.assert_nothing_left();
+/// What is brought in.
+enum Image {
+    /// A stream: an archive, or what pretends to be one.
+    Stream(Vec<u8>),
+    /// An OCI layout of these layers.
+    Layers(Vec<Vec<u8>>),
+    /// The directory `oci` of the scene, which the case has made itself.
+    Directory,
 }
 
-/// A file outside of every image that each attack below tries to reach.
-fn victim(bench: &Bench) -> String {
-    bench.file("victim", b"untouched").to_str().unwrap().to_owned()
+enum Outcome {
+    /// Refused with this code and a text that has this in it.
+    Refused { code: &'static str, text: &'static str },
+    /// Taken in; a look inside.
+    Shown(Look),
 }
 
-#[track_caller]
-fn assert_untouched(bench: &Bench) {
-    assert_eq!(std::fs::read(bench.path("victim")).unwrap(), b"untouched");
-    use std::os::unix::fs::MetadataExt as _;
-    assert_eq!(std::fs::metadata(bench.path("victim")).unwrap().nlink(), 1);
+/// Looks at the mounted image.
+type Look = Box<dyn Fn(&Shown<'_>) + Sync>;
+
+/// A case under way.
+struct Scene {
+    bench: Bench,
 }
 
-#[test]
-fn names_that_climb_are_refused() {
-    check_refused(&Archive::new().file("../evil", b"x").finish(), "leaves the root");
-    check_refused(&Archive::new().file("a/../../evil", b"x").finish(), "leaves the root");
-    check_refused(&Archive::new().dir("..").finish(), "leaves the root");
-    let pax = Archive::new().pax(&[("path", b"x/../../evil")]).file("fine", b"x").finish();
-    check_refused(&pax, "leaves the root");
-    check_refused(&Archive::new().file("../.wh.victim", b"").finish(), "leaves the root");
+/// An image that was taken in.
+struct Shown<'a> {
+    root: &'a Path,
+    /// The directory that attacks aim at, as it would be named within the image.
+    target: String,
+    imported: &'a ImportedImage,
 }
 
-#[test]
-fn absolute_names_land_in_the_image() {
-    let bench = Bench::new();
-    let victim = victim(&bench);
-    bench.view_of(&Archive::new().file(&victim, b"evil").finish(), |root| {
-        let inside = root.join(victim.trim_start_matches('/'));
-        assert_eq!(std::fs::read(inside).unwrap(), b"evil");
-    });
-    assert_untouched(&bench);
+impl Scene {
+    fn new(limits: Limits) -> Self {
+        let bench = Bench::with_limits(limits);
+        let outside = bench.path("outside");
+        std::fs::create_dir_all(outside.join("dir")).unwrap();
+        // The store makes it at the first mount.
+        std::fs::create_dir_all(bench.path("run")).unwrap();
+        std::fs::write(outside.join("victim"), b"untouched").unwrap();
+        std::fs::write(outside.join("dir/inner"), b"untouched").unwrap();
+        Self { bench }
+    }
+
+    /// The directory that attacks aim at.
+    fn outside(&self) -> String {
+        self.bench.path("outside").to_str().unwrap().to_owned()
+    }
+
+    /// The same as a name within an archive.
+    fn inside(&self) -> String {
+        self.outside().trim_start_matches('/').to_owned()
+    }
+
+    fn victim(&self) -> String {
+        self.outside() + "/victim"
+    }
+
+    fn oci(&self) -> PathBuf {
+        self.bench.path("oci")
+    }
 }
 
-#[test]
-fn writing_through_absolute_and_climbing_links_stays_inside() {
-    let bench = Bench::new();
-    let outside = victim(&bench).replace("/victim", "");
-    let inside = outside.trim_start_matches('/').to_owned();
-    let climbing = "../../../../../../../../../..".to_owned() + &outside;
-    let tar = Archive::new()
-        .dir(&inside)
-        .symlink("absolute", &outside)
-        .symlink("climbing", &climbing)
-        .file("absolute/victim", b"evil")
-        .file("climbing/second", b"evil")
-        .finish();
-    bench.view_of(&tar, |root| {
-        for name in ["victim", "second"] {
-            assert_eq!(std::fs::read(root.join(&inside).join(name)).unwrap(), b"evil");
+/// Everything an attack could reach: what is there, and what of it could change.
+fn outside(scene: &Scene) -> BTreeMap<String, String> {
+    let mut seen = BTreeMap::new();
+    let mut dirs = vec![scene.bench.path("outside")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            note(&mut seen, &path);
+            if path.symlink_metadata().unwrap().is_dir() {
+                dirs.push(path);
+            }
         }
-    });
-    assert_untouched(&bench);
-    assert!(!bench.path("second").exists());
-}
-
-#[test]
-fn a_file_replaces_a_link_and_not_its_target() {
-    let bench = Bench::new();
-    let victim = victim(&bench);
-    let tar = Archive::new().symlink("link", &victim).file("link", b"evil").finish();
-    bench.view_of(&tar, |root| {
-        assert!(root.join("link").symlink_metadata().unwrap().is_file());
-    });
-    assert_untouched(&bench);
-}
-
-#[test]
-fn links_to_nowhere_are_no_way_out() {
-    let bench = Bench::new();
-    let outside = victim(&bench).replace("/victim", "");
-    let tar = Archive::new().symlink("link", &outside).file("link/victim", b"evil").finish();
-    let refused = chain(&bench.import_bytes(&tar).unwrap_err());
-    assert!(refused.contains("link/victim"), "{refused}");
-    assert_untouched(&bench);
-    bench.assert_nothing_left();
-}
-
-#[test]
-fn hard_links_to_the_host_find_nothing() {
-    let bench = Bench::new();
-    let victim = victim(&bench);
-    for target in [victim.as_str(), "/etc/passwd", "missing"] {
-        let refused = bench.import_bytes(&Archive::new().hard_link("link", target).finish());
-        let refused = chain(&refused.unwrap_err());
-        assert!(refused.contains("target of `link`"), "{refused}");
     }
-    let climbing = Archive::new().hard_link("link", "../../etc/passwd").finish();
-    assert!(chain(&bench.import_bytes(&climbing).unwrap_err()).contains("leaves the root"));
-    assert_untouched(&bench);
-    bench.assert_nothing_left();
-}
-
-#[test]
-fn a_hard_link_to_a_link_links_the_link() {
-    let bench = Bench::new();
-    let victim = victim(&bench);
-    let tar = Archive::new()
-        .symlink("link", &victim)
-        .hard_link("second", "link")
-        .file("second", b"evil")
-        .finish();
-    bench.view_of(&tar, |root| {
-        assert!(root.join("link").symlink_metadata().unwrap().is_symlink());
-        assert_eq!(std::fs::read(root.join("second")).unwrap(), b"evil");
-    });
-    assert_untouched(&bench);
-}
-
-#[test]
-fn whiteouts_do_not_reach_out() {
-    let bench = Bench::new();
-    let outside = victim(&bench).replace("/victim", "");
-    let inside = outside.trim_start_matches('/').to_owned();
-    let below = Archive::new().dir(&inside).symlink("out", &outside).finish();
-    let above = Archive::new().file("out/.wh.victim", b"").file("out/.wh..wh..opq", b"").finish();
-    write_layout(&bench.path("oci"), &[below, above]);
-    bench.import(&bench.path("oci")).unwrap();
-    assert_untouched(&bench);
-}
-
-#[test]
-fn whiteouts_of_dots_are_ignored() {
-    let bench = Bench::new();
-    let below = Archive::new().file("d/kept", b"1").finish();
-    let above = Archive::new().file("d/.wh...", b"").file("d/.wh..", b"").file("d/.wh.", b"");
-    write_layout(&bench.path("oci"), &[below, above.finish()]);
-    let imported = bench.import(&bench.path("oci")).unwrap();
-    bench.view(&imported.image_ref.digest, |root| assert!(root.join("d/kept").exists()));
-}
-
-#[test]
-fn devices_are_left_out_and_counted() {
-    let bench = Bench::new();
-    let tar = Archive::new()
-        .device("dev/sda", 8, 0)
-        .device("dev/whiteout", 0, 0)
-        .entry(EntryType::Fifo, "fifo", "", b"", |_| {})
-        .finish();
-    let imported = bench.import_bytes(&tar).unwrap();
-    assert_eq!(imported.n_devices_dropped, 2);
-    bench.view(&imported.image_ref.digest, |root| {
-        assert_eq!(std::fs::read_dir(root.join("dev")).unwrap().count(), 0);
-        assert!(root.join("fifo").exists());
-    });
-}
-
-#[test]
-fn overlay_attributes_are_left_out_and_counted() {
-    let bench = Bench::new();
-    let tar = Archive::new()
-        .pax(&[
-            ("SCHILY.xattr.user.overlay.opaque", b"y"),
-            ("SCHILY.xattr.trusted.overlay.redirect", b"/etc"),
-            ("SCHILY.xattr.security.selinux", b"x"),
-            ("SCHILY.xattr.user.kept", b"line one\nline two"),
-        ])
-        .dir("d")
-        .finish();
-    let imported = bench.import_bytes(&tar).unwrap();
-    assert_eq!(imported.n_xattrs_dropped, 3);
-    bench.view(&imported.image_ref.digest, |root| {
-        let mut names = vec![0; 1024];
-        let n = rustix::fs::listxattr(root.join("d"), names.as_mut_slice()).unwrap();
-        assert_eq!(&names[..n], b"user.kept\0");
-        let mut value = [0; 64];
-        let n = rustix::fs::getxattr(root.join("d"), "user.kept", &mut value).unwrap();
-        assert_eq!(&value[..n], b"line one\nline two");
-    });
-}
-
-#[test]
-fn archives_cut_short_are_told() {
-    let whole = Archive::new().dir("d").file("d/a", &[7; 5000]).file("b", b"x");
-    let without_end = whole.unfinished();
-    for cut in [0, 100, 512, 700, 1024, 3000, without_end.len() - 512, without_end.len()] {
-        check_refused(&without_end[..cut], "cut short");
+    for path in ["/etc/passwd", "/etc/shadow"] {
+        note(&mut seen, Path::new(path));
     }
-    let compressed = gzip(&Archive::new().file("a", &[7; 50_000]).finish());
-    check_refused(&compressed[..compressed.len() / 2], "cut short");
-    let compressed = crate::archive::zstd(&Archive::new().file("a", &[7; 50_000]).finish());
-    check_refused(&compressed[..compressed.len() / 2], "cut short");
-}
-
-#[test]
-fn garbage_is_told() {
-    check_refused(&[0xA5; 4096], "not a tar archive");
-    check_refused(b"\xfd7zXZ\0 and so on", "xz compression");
-    check_refused(b"BZh91AY&SY", "bzip2");
-    check_refused(&[0x1f, 0x8b, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9], "malformed");
-    let sparse = Archive::new().entry(EntryType::GNUSparse, "a", "", b"", |_| {}).finish();
-    check_refused(&sparse, "sparse");
-    let unknown = Archive::new().entry(EntryType::new(b'Z'), "a", "", b"", |_| {}).finish();
-    check_refused(&unknown, "type 'Z'");
-}
-
-#[test]
-fn bombs_are_bounded() {
-    let limits = Limits { total_bytes: 1 << 20, n_entries: 100 };
-    let zeros = Archive::new().file("zeros", &vec![0; 64 << 20]).finish();
-    check_limited(limits, &gzip(&zeros), "limit of 1048576");
-    check_limited(limits, &crate::archive::zstd(&zeros), "limit of 1048576");
-    check_limited(limits, &gzip(&vec![0; 64 << 20]), "limit of 1048576");
-    let many = (0..200).fold(Archive::new(), |tar, n| tar.file(&format!("f{n}"), b""));
-    check_limited(limits, &many.finish(), "number of entries exceeds the limit of 100");
-    check_limited(limits, &zeros, "archive of the image exceeds the limit");
-}
-
-#[test]
-fn sizes_that_lie_are_told() {
-    let lie = |size: u64| {
-        Archive::new().entry(EntryType::Regular, "a", "", b"abc", |h| h.set_size(size)).finish()
+    note(&mut seen, &scene.bench.path("outside"));
+    let names = |dir: &Path| {
+        let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        format!("{names:?}")
     };
-    check_refused(&lie(1 << 40), "cut short");
-    check_refused(&lie(u64::MAX), "impossible size");
-    let pax = Archive::new().pax(&[("size", b"99999999999999")]).file("a", b"abc").finish();
-    check_refused(&pax, "cut short");
+    // The store's own directories are among the first, not what is in them.
+    seen.insert("names beside".to_owned(), names(scene.bench.dir.path()));
+    seen.insert("names in the root".to_owned(), names(Path::new("/")));
+    seen
+}
+
+fn note(seen: &mut BTreeMap<String, String>, path: &Path) {
+    let stat = path.symlink_metadata().unwrap();
+    let content = if stat.is_file() { std::fs::read(path).unwrap_or_default() } else { vec![] };
+    let mut attributes = vec![0; 1024];
+    let n = rustix::fs::llistxattr(path, attributes.as_mut_slice()).unwrap_or(0);
+    let shown = format!(
+        "ino {} mode {:o} links {} owner {}:{} changed {}.{} attributes {:?} content {}",
+        stat.ino(),
+        stat.mode(),
+        stat.nlink(),
+        stat.uid(),
+        stat.gid(),
+        stat.ctime(),
+        stat.ctime_nsec(),
+        String::from_utf8_lossy(&attributes[..n]),
+        crate::archive::hex_digest(&content),
+    );
+    seen.insert(path.display().to_string(), shown);
+}
+
+/// What is another way in `after`, there only or no more.
+fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let is_changed = |name: &&&String| before.get(**name) != after.get(**name);
+    let told = |name: &String| format!("{name}: {:?}, now {:?}", before.get(name), after.get(name));
+    names.iter().filter(is_changed).map(|name| told(name)).collect()
+}
+
+/// Runs one case and checks both sides of the wall.
+#[allow(clippy::print_stderr, reason = "a look that panics does not know whose it is")]
+fn check(case: &Case, limits: Limits) {
+    eprintln!("case: {}", case.name);
+    let scene = Scene::new(limits);
+    let image = (case.image)(&scene);
+    if let Image::Layers(layers) = &image {
+        write_layout(&scene.oci(), layers);
+    }
+    let before = outside(&scene);
+    let result = match &image {
+        Image::Stream(bytes) => scene.bench.import_bytes(bytes),
+        Image::Layers(_) | Image::Directory => scene.bench.import(&scene.oci()),
+    };
+    match (&case.outcome, result) {
+        (Outcome::Refused { code, text }, Err(error)) => {
+            let said = format!("{} ({})", chain(&error), error.hint().unwrap_or_default());
+            assert_eq!(error.code(), *code, "{}: {said}", case.name);
+            assert!(said.contains(text), "{}: `{said}` does not say `{text}`", case.name);
+            scene.bench.assert_nothing_left();
+        }
+        (Outcome::Shown(look), Ok(imported)) => {
+            scene.bench.view(&imported.image_ref.digest, |root| {
+                look(&Shown { root, target: scene.inside(), imported: &imported });
+            });
+        }
+        (Outcome::Refused { .. }, Ok(_)) => panic!("{}: was taken in", case.name),
+        (Outcome::Shown(_), Err(error)) => panic!("{}: {}", case.name, chain(&error)),
+    }
+    let after = outside(&scene);
+    assert_eq!(changes(&before, &after), [""; 0], "{}: the outside changed", case.name);
+}
+
+fn check_all(cases: &[Case]) {
+    cases.iter().for_each(|case| check(case, Limits::default()));
+}
+
+/// A stream that is refused.
+fn refused(
+    name: &'static str,
+    code: &'static str,
+    text: &'static str,
+    stream: impl Fn(&Scene) -> Vec<u8> + 'static,
+) -> Case {
+    refused_image(name, code, text, move |scene| Image::Stream(stream(scene)))
+}
+
+fn refused_image(
+    name: &'static str,
+    code: &'static str,
+    text: &'static str,
+    image: impl Fn(&Scene) -> Image + 'static,
+) -> Case {
+    Case { name, image: Box::new(image), outcome: Outcome::Refused { code, text } }
+}
+
+/// An archive that is taken in.
+fn shown(
+    name: &'static str,
+    archive: impl Fn(&Scene) -> Archive + 'static,
+    look: impl Fn(&Shown<'_>) + Sync + 'static,
+) -> Case {
+    shown_image(name, move |scene| Image::Stream(archive(scene).finish()), look)
+}
+
+fn shown_image(
+    name: &'static str,
+    image: impl Fn(&Scene) -> Image + 'static,
+    look: impl Fn(&Shown<'_>) + Sync + 'static,
+) -> Case {
+    Case { name, image: Box::new(image), outcome: Outcome::Shown(Box::new(look)) }
+}
+
+impl Shown<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    #[track_caller]
+    fn assert_file(&self, name: &str, content: &[u8]) {
+        let path = self.path(name);
+        assert!(path.symlink_metadata().unwrap().is_file(), "{name} is a file");
+        assert_eq!(std::fs::read(path).unwrap(), content);
+    }
+
+    #[track_caller]
+    fn assert_absent(&self, name: &str) {
+        assert!(self.path(name).symlink_metadata().is_err(), "{name} is there");
+    }
+
+    fn mode(&self, name: &str) -> u32 {
+        self.path(name).symlink_metadata().unwrap().mode() & 0o7777
+    }
+
+    /// Names of extended attributes.
+    fn attributes(&self, name: &str) -> Vec<String> {
+        let mut names = vec![0; 4096];
+        let n = rustix::fs::llistxattr(self.path(name), names.as_mut_slice()).unwrap();
+        let names = names[..n].split(|b| *b == 0).filter(|name| !name.is_empty());
+        names.map(|name| String::from_utf8(name.to_vec()).unwrap()).collect()
+    }
+}
+
+fn all_cases() -> Vec<Case> {
+    let mut all = paths::cases();
+    all.extend(links::cases());
+    all.extend(whiteouts::cases());
+    all.extend(nodes::cases());
+    all.extend(limits::cases());
+    all.extend(limits::apart());
+    all.extend(streams::cases());
+    all.extend(documents::cases());
+    all
 }
 
 #[test]
-fn extended_headers_are_bounded() {
-    let huge = Archive::new().pax(&[("comment", &vec![b'x'; 2 << 20])]).file("a", b"").finish();
-    check_refused(&huge, "extended header exceeds");
-    let long = Archive::new()
-        .entry(EntryType::GNULongName, "././@LongLink", "", &vec![b'x'; 2 << 20], |_| {})
-        .file("a", b"")
-        .finish();
-    check_refused(&long, "extended header exceeds");
-    let attribute = vec![b'x'; 100_000];
-    let xattrs = Archive::new().pax(&[("SCHILY.xattr.user.x", &attribute)]).file("a", b"");
-    check_refused(&xattrs.finish(), "too large attributes");
-    let broken = Archive::new().entry(EntryType::XHeader, "pax", "", b"7 nonsense", |_| {});
-    check_refused(&broken.file("a", b"").finish(), "PAX header");
+fn names_do_not_leave_the_image() {
+    check_all(&paths::cases());
 }
 
 #[test]
-fn names_are_bounded() {
-    let name = "n".repeat(256);
-    let tar = Archive::new().pax(&[("path", name.as_bytes())]).file("a", b"").finish();
-    check_refused(&tar, "too long a name");
-    let path = "d/".repeat(257);
-    let tar = Archive::new().pax(&[("path", path.as_bytes())]).dir("a").finish();
-    check_refused(&tar, "lies too deep");
-    let tar = Archive::new().pax(&[("path", b"a\0b")]).file("a", b"").finish();
-    check_refused(&tar, "zero byte");
+fn links_do_not_leave_the_image() {
+    check_all(&links::cases());
 }
 
 #[test]
-fn depth_through_links_is_bounded() {
-    let deep = "d/".repeat(200);
-    let tar = Archive::new()
-        .pax(&[("path", deep.as_bytes())])
-        .dir("a")
-        .pax(&[("linkpath", deep.as_bytes())])
-        .symlink("link", "")
-        .pax(&[("path", format!("link/{deep}").as_bytes())])
-        .dir("a")
-        .finish();
-    check_refused(&tar, "File name too long");
+fn whiteouts_reach_what_lies_below_and_no_more() {
+    check_all(&whiteouts::cases());
 }
 
 #[test]
-fn owners_beyond_the_machines_ids_are_refused() {
-    let tar = Archive::new().pax(&[("uid", b"65536")]).file("a", b"").finish();
-    check_refused(&tar, "owner beyond 65,535");
+fn devices_rights_and_attributes_are_kept_or_dropped_as_documented() {
+    check_all(&nodes::cases());
 }
 
 #[test]
-fn duplicate_entries_leave_the_last() {
-    let tar = Archive::new()
-        .file("a", b"first")
-        .file("a", b"second")
-        .dir("b")
-        .file("b/inner", b"x")
-        .file("b", b"third")
-        .symlink("c", "a")
-        .dir("c")
-        .finish();
-    Bench::new().view_of(&tar, |root| {
-        assert_eq!(std::fs::read(root.join("a")).unwrap(), b"second");
-        assert_eq!(std::fs::read(root.join("b")).unwrap(), b"third");
-        assert!(root.join("c").symlink_metadata().unwrap().is_dir());
-    });
+fn everything_has_a_bound() {
+    check_all(&limits::cases());
 }
 
 #[test]
-fn blobs_that_are_not_their_digest_are_refused() {
-    let bench = Bench::new();
-    let dir = bench.path("oci");
-    let layer = Archive::new().file("a", b"1").finish();
-    let manifest = write_layout(&dir, std::slice::from_ref(&layer));
-    let manifest = dir.join("blobs/sha256").join(manifest);
-    let honest = std::fs::read(&manifest).unwrap();
-    std::fs::write(&manifest, [honest.as_slice(), b"\n"].concat()).unwrap();
-    let refused = bench.import(&dir).unwrap_err();
-    assert!(matches!(refused, ImageError::DigestDiffers { .. }), "{refused}");
-
-    std::fs::write(&manifest, honest).unwrap();
-    let blob = dir.join("blobs/sha256").join(hex_digest(&gzip(&layer)));
-    let other = Archive::new().file("a", b"2").finish();
-    std::fs::write(&blob, gzip(&other)).unwrap();
-    let refused = bench.import(&dir).unwrap_err();
-    assert!(chain(&refused).contains("a layer has digest"), "{}", chain(&refused));
-    bench.assert_nothing_left();
+fn broken_streams_are_told() {
+    check_all(&streams::cases());
 }
 
 #[test]
-fn a_missing_layer_is_told() {
-    let bench = Bench::new();
-    let dir = bench.path("oci");
-    let layer = Archive::new().file("a", b"1").finish();
-    write_layout(&dir, std::slice::from_ref(&layer));
-    std::fs::remove_file(dir.join("blobs/sha256").join(hex_digest(&gzip(&layer)))).unwrap();
-    assert!(chain(&bench.import(&dir).unwrap_err()).contains("cannot open"));
-    bench.assert_nothing_left();
+fn documents_are_what_they_are_said_to_be() {
+    check_all(&documents::cases());
 }
 
 #[test]
-fn a_layout_cannot_lend_files_of_the_host() {
-    let bench = Bench::new();
-    let dir = bench.path("oci");
-    let layer = Archive::new().file("a", b"1").finish();
-    write_layout(&dir, std::slice::from_ref(&layer));
-    let real = bench.path("real-layer");
-    let blob = dir.join("blobs/sha256").join(hex_digest(&gzip(&layer)));
-    std::fs::rename(&blob, &real).unwrap();
-    std::os::unix::fs::symlink(&real, &blob).unwrap();
-    assert!(chain(&bench.import(&dir).unwrap_err()).contains("cannot open"));
-    bench.assert_nothing_left();
-}
-
-#[test]
-fn directories_and_missing_files_are_no_images() {
-    let bench = Bench::new();
-    std::fs::create_dir(bench.path("empty")).unwrap();
-    let refused = bench.import(&bench.path("empty")).unwrap_err();
-    assert!(matches!(refused, ImageError::NotAnImage { .. }), "{refused}");
-    assert!(chain(&bench.import(&bench.path("none")).unwrap_err()).contains("none"));
-    let named =
-        bench.store.import(image::ImportSource::Path(bench.path("none")), "Not A Name", &());
-    assert!(matches!(named.unwrap_err(), ImageError::BadName { .. }));
-}
-
-#[test]
-fn too_many_layers_are_refused() {
-    let bench = Bench::new();
-    let layers = vec![Archive::new().file("a", b"1").finish(); 128];
-    write_layout(&bench.path("oci"), &layers);
-    let refused = bench.import(&bench.path("oci")).unwrap_err();
-    assert!(chain(&refused).contains("number of layers"), "{refused}");
+fn every_case_is_documented_once() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/images.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let cases = all_cases();
+    assert!(cases.len() >= CASES_MIN, "{} cases", cases.len());
+    for case in &cases {
+        let rows = page.lines().filter(|line| line.starts_with(&format!("| {} |", case.name)));
+        let rows: Vec<_> = rows.collect();
+        assert_eq!(rows.len(), 1, "rows of `{}` in docs/images.md", case.name);
+        if let Outcome::Refused { code, .. } = case.outcome {
+            assert!(rows[0].contains(&format!("`{code}`")), "{}: {code}", case.name);
+        }
+    }
+    let names: std::collections::HashSet<_> = cases.iter().map(|case| case.name).collect();
+    assert_eq!(names.len(), cases.len(), "each name is there once");
 }

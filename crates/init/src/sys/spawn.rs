@@ -5,6 +5,7 @@
 //! exec the child makes system calls only: it allocates nothing, takes no lock and touches nothing
 //! but its [`Room`].
 
+use super::oom;
 use crate::plan::{Plan, Refusal, Stage};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
@@ -126,6 +127,8 @@ extern "C" fn run_child(room: *mut c_void) -> c_int {
 /// From a copy of init to the program.
 fn enter(room: &Room<'_>) -> Result<Infallible, Refusal> {
     reset_signals();
+    // As root, to whom the file belongs.
+    oom::raise(room.plan.role);
     set_up_stdio(room).map_err(|()| refusal(Stage::Stdio))?;
     // As root first: root enters directories that the user may not.
     let is_inside = change_dir(room).is_ok();

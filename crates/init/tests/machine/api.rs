@@ -35,7 +35,12 @@ fn guest_side() {
             assert!(answer.iter().all(|byte| *byte == b'a'));
             eprint!("{}", answer.len());
         }
-        "flood" => connect().write_all(&vec![b'b'; FLOOD_BYTES]).expect("init reads"),
+        "flood" => {
+            let mut socket = connect();
+            socket.write_all(&vec![b'b'; FLOOD_BYTES]).expect("init reads");
+            // What a program that ends has not got rid of ends with it.
+            assert_eq!(socket.read(&mut [0]).expect("the end"), 0);
+        }
         "leave" => drop(connect()),
         "crowd" => {
             let mut crowd: Vec<_> = (0..STREAMS_MAX + 6).map(|_| connect()).collect();
@@ -142,10 +147,10 @@ fn a_large_question_waits_for_credit() {
         let n_bytes = machine.expect_data(stream).len();
         received += n_bytes;
         let bytes = u32::try_from(n_bytes).expect("a frame is small");
-        // The program may have written its last byte, and init with it have ended.
-        machine.offer(&ToGuest::Credit { stream, bytes });
+        machine.send(&ToGuest::Credit { stream, bytes });
     }
     assert_eq!(received, FLOOD_BYTES);
+    machine.send(&ToGuest::End { stream });
     check_end(&mut machine, "");
 }
 

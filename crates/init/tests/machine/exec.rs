@@ -1,30 +1,41 @@
 //! Commands beside the program.
 
-use crate::harness::{Machine, code, program, signal};
+use crate::harness::{Machine, code, program, shell, signal};
 use guest_proto::message::{Ended, ExecOrders, StartFailure};
 use guest_proto::stream::{STREAM_WINDOW_BYTES, STREAMS_MAX};
 use guest_proto::{Channel, FromGuest, ReceiveWindow, SendWindow, StreamId, ToGuest};
 use rustix::process::Signal;
 
-const STREAM: StreamId = StreamId(2);
+pub(crate) const STREAM: StreamId = StreamId(2);
 
 fn idle() -> Machine {
     Machine::started(program(&["sleep", "1000"]))
 }
 
-fn sh(script: &str) -> ExecOrders {
+/// Both ways to run a command: by init, and by the agent beside a program that is PID 1 of its own
+/// namespace.
+fn idle_in_each_mode() -> [Machine; 2] {
+    [idle(), idle_as_pid1()]
+}
+
+/// A program that is PID 1 of its own namespace, where it is pid 1.
+pub(crate) fn idle_as_pid1() -> Machine {
+    Machine::started_with_second(shell("while true; do sleep 1000 & wait; done"))
+}
+
+pub(crate) fn sh(script: &str) -> ExecOrders {
     let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
     ExecOrders { argv, ..ExecOrders::default() }
 }
 
-fn start(machine: &mut Machine, stream: StreamId, exec: ExecOrders) {
+pub(crate) fn start(machine: &mut Machine, stream: StreamId, exec: ExecOrders) {
     machine.send(&ToGuest::Exec { stream, exec });
     machine.expect(
         |message| matches!(message, FromGuest::ExecStarted { stream: s, .. } if *s == stream),
     );
 }
 
-fn ended(machine: &mut Machine, wanted: StreamId) -> Ended {
+pub(crate) fn ended(machine: &mut Machine, wanted: StreamId) -> Ended {
     let is_it = |message: &FromGuest| matches!(message, FromGuest::ExecEnded { stream, .. } if *stream == wanted);
     match machine.expect(is_it) {
         FromGuest::ExecEnded { ended, .. } => ended,
@@ -32,7 +43,7 @@ fn ended(machine: &mut Machine, wanted: StreamId) -> Ended {
     }
 }
 
-fn read_until(machine: &mut Machine, text: &str) -> String {
+pub(crate) fn read_until(machine: &mut Machine, text: &str) -> String {
     let mut output = String::new();
     while !output.contains(text) {
         output.push_str(&String::from_utf8_lossy(&machine.expect_data(STREAM)));
@@ -41,7 +52,7 @@ fn read_until(machine: &mut Machine, text: &str) -> String {
 }
 
 #[track_caller]
-fn check_refused(
+pub(crate) fn check_refused(
     machine: &mut Machine,
     stream: StreamId,
     exec: ExecOrders,
@@ -57,64 +68,67 @@ fn check_refused(
 
 #[test]
 fn a_command_runs_beside_the_program() {
-    let mut machine = idle();
-    start(&mut machine, STREAM, sh("echo out; pwd; exit 9"));
-    assert_eq!(read_until(&mut machine, "/\n"), "out\n/\n");
-    assert_eq!(ended(&mut machine, STREAM), code(9));
-    start(&mut machine, STREAM, sh("kill -KILL $$"));
-    assert_eq!(ended(&mut machine, STREAM), signal(Signal::KILL));
+    for mut machine in idle_in_each_mode() {
+        start(&mut machine, STREAM, sh("echo out; pwd; exit 9"));
+        assert_eq!(read_until(&mut machine, "/\n"), "out\n/\n");
+        assert_eq!(ended(&mut machine, STREAM), code(9));
+        start(&mut machine, STREAM, sh("kill -KILL $$"));
+        assert_eq!(ended(&mut machine, STREAM), signal(Signal::KILL));
+    }
 }
 
 #[test]
 fn a_command_that_cannot_start_says_why() {
-    let mut machine = idle();
-    let argv = |words: &[&str]| ExecOrders {
-        argv: words.iter().map(|word| (*word).to_owned()).collect(),
-        ..ExecOrders::default()
-    };
-    check_refused(&mut machine, STREAM, argv(&[]), StartFailure::EmptyArgv);
-    check_refused(&mut machine, STREAM, argv(&["nonesuch"]), StartFailure::NotFound);
-    check_refused(&mut machine, STREAM, argv(&["/etc/passwd"]), StartFailure::NotExecutable);
-    check_refused(&mut machine, StreamId(3), sh("true"), StartFailure::Other);
-    check_refused(&mut machine, StreamId::MAIN, sh("true"), StartFailure::Other);
-    let nobody = ExecOrders { user: "nobody".to_owned(), ..sh("true") };
-    check_refused(&mut machine, STREAM, nobody, StartFailure::UnknownUser);
-    let nowhere = ExecOrders { working_dir: "/nowhere".to_owned(), ..sh("true") };
-    check_refused(&mut machine, STREAM, nowhere, StartFailure::WorkingDir);
-    start(&mut machine, STREAM, sh("true"));
+    for mut machine in idle_in_each_mode() {
+        let argv = |words: &[&str]| ExecOrders {
+            argv: words.iter().map(|word| (*word).to_owned()).collect(),
+            ..ExecOrders::default()
+        };
+        check_refused(&mut machine, STREAM, argv(&[]), StartFailure::EmptyArgv);
+        check_refused(&mut machine, STREAM, argv(&["nonesuch"]), StartFailure::NotFound);
+        check_refused(&mut machine, STREAM, argv(&["/etc/passwd"]), StartFailure::NotExecutable);
+        check_refused(&mut machine, StreamId(3), sh("true"), StartFailure::Other);
+        check_refused(&mut machine, StreamId::MAIN, sh("true"), StartFailure::Other);
+        let nobody = ExecOrders { user: "nobody".to_owned(), ..sh("true") };
+        check_refused(&mut machine, STREAM, nobody, StartFailure::UnknownUser);
+        let nowhere = ExecOrders { working_dir: "/nowhere".to_owned(), ..sh("true") };
+        check_refused(&mut machine, STREAM, nowhere, StartFailure::WorkingDir);
+        start(&mut machine, STREAM, sh("true"));
+    }
 }
 
 #[test]
 fn ten_megabytes_go_both_ways_under_credit() {
     const TOTAL: usize = 10 * 1024 * 1024;
-    let mut machine = idle();
-    start(&mut machine, STREAM, ExecOrders { has_stdin: true, ..sh("cat") });
-    let input: Vec<u8> = (0..=250).cycle().take(TOTAL).collect();
-    let mut output = Vec::new();
-    let (mut window, mut taken) = (SendWindow::new(), ReceiveWindow::new());
-    let mut sent = 0;
-    while output.len() < TOTAL {
-        while sent < TOTAL && window.left_bytes() > 0 {
-            let n_bytes = window.left_bytes().min(TOTAL - sent).min(60_000);
-            machine.send_data(STREAM, Channel::Stdin, &input[sent..sent + n_bytes]);
-            window.spend(n_bytes);
-            sent += n_bytes;
-            if sent == TOTAL {
-                machine.send(&ToGuest::End { stream: STREAM });
+    for mut machine in idle_in_each_mode() {
+        start(&mut machine, STREAM, ExecOrders { has_stdin: true, ..sh("cat") });
+        let input: Vec<u8> = (0..=250).cycle().take(TOTAL).collect();
+        let mut output = Vec::new();
+        let (mut window, mut taken) = (SendWindow::new(), ReceiveWindow::new());
+        let mut sent = 0;
+        while output.len() < TOTAL {
+            while sent < TOTAL && window.left_bytes() > 0 {
+                let n_bytes = window.left_bytes().min(TOTAL - sent).min(60_000);
+                machine.send_data(STREAM, Channel::Stdin, &input[sent..sent + n_bytes]);
+                window.spend(n_bytes);
+                sent += n_bytes;
+                if sent == TOTAL {
+                    machine.send(&ToGuest::End { stream: STREAM });
+                }
+            }
+            let bytes = machine.expect_data(STREAM);
+            taken.receive(bytes.len()).expect("init keeps to its credit");
+            output.extend_from_slice(&bytes);
+            if let Some(bytes) = taken.consume(bytes.len()) {
+                machine.send(&ToGuest::Credit { stream: STREAM, bytes });
+            }
+            for credit in machine.credits(STREAM) {
+                window.grant(credit);
             }
         }
-        let bytes = machine.expect_data(STREAM);
-        taken.receive(bytes.len()).expect("init keeps to its credit");
-        output.extend_from_slice(&bytes);
-        if let Some(bytes) = taken.consume(bytes.len()) {
-            machine.send(&ToGuest::Credit { stream: STREAM, bytes });
-        }
-        for credit in machine.credits(STREAM) {
-            window.grant(credit);
-        }
+        assert!(output == input, "what went in came out");
+        assert_eq!(ended(&mut machine, STREAM), code(0));
     }
-    assert!(output == input, "what went in came out");
-    assert_eq!(ended(&mut machine, STREAM), code(0));
 }
 
 #[test]
@@ -145,79 +159,89 @@ fn a_host_that_overruns_its_credit_loses_the_stream() {
 
 #[test]
 fn a_terminal_has_its_size_and_hears_of_a_new_one() {
-    let mut machine = idle();
-    let script = "trap 'stty size; exit 2' WINCH; tty; stty size; sleep 1000 & wait";
-    start(&mut machine, STREAM, ExecOrders { tty: Some((11, 22)), has_stdin: true, ..sh(script) });
-    assert_eq!(read_until(&mut machine, "22\r\n"), "/dev/pts/0\r\n11 22\r\n");
-    machine.send(&ToGuest::Resize { stream: STREAM, rows: 33, cols: 44 });
-    assert_eq!(read_until(&mut machine, "44\r\n"), "33 44\r\n");
-    assert_eq!(ended(&mut machine, STREAM), code(2));
+    for mut machine in idle_in_each_mode() {
+        let script = "trap 'stty size; exit 2' WINCH; tty; stty size; sleep 1000 & wait";
+        start(
+            &mut machine,
+            STREAM,
+            ExecOrders { tty: Some((11, 22)), has_stdin: true, ..sh(script) },
+        );
+        assert_eq!(read_until(&mut machine, "22\r\n"), "/dev/pts/0\r\n11 22\r\n");
+        machine.send(&ToGuest::Resize { stream: STREAM, rows: 33, cols: 44 });
+        assert_eq!(read_until(&mut machine, "44\r\n"), "33 44\r\n");
+        assert_eq!(ended(&mut machine, STREAM), code(2));
+    }
 }
 
 #[test]
 fn a_terminal_passes_keys_and_the_end_of_input() {
-    let mut machine = idle();
-    start(
-        &mut machine,
-        STREAM,
-        ExecOrders { tty: Some((24, 80)), has_stdin: true, ..sh("cat; echo over") },
-    );
-    machine.send_data(STREAM, Channel::Stdin, b"hello\n");
-    read_until(&mut machine, "hello\r\nhello\r\n");
-    machine.send(&ToGuest::End { stream: STREAM });
-    read_until(&mut machine, "over\r\n");
-    assert_eq!(ended(&mut machine, STREAM), code(0));
-    start(
-        &mut machine,
-        STREAM,
-        ExecOrders { tty: Some((24, 80)), has_stdin: true, ..sh("echo up; cat") },
-    );
-    read_until(&mut machine, "up");
-    machine.send_data(STREAM, Channel::Stdin, b"\x03");
-    assert_eq!(ended(&mut machine, STREAM), signal(Signal::INT));
+    for mut machine in idle_in_each_mode() {
+        start(
+            &mut machine,
+            STREAM,
+            ExecOrders { tty: Some((24, 80)), has_stdin: true, ..sh("cat; echo over") },
+        );
+        machine.send_data(STREAM, Channel::Stdin, b"hello\n");
+        read_until(&mut machine, "hello\r\nhello\r\n");
+        machine.send(&ToGuest::End { stream: STREAM });
+        read_until(&mut machine, "over\r\n");
+        assert_eq!(ended(&mut machine, STREAM), code(0));
+        start(
+            &mut machine,
+            STREAM,
+            ExecOrders { tty: Some((24, 80)), has_stdin: true, ..sh("echo up; cat") },
+        );
+        read_until(&mut machine, "up");
+        machine.send_data(STREAM, Channel::Stdin, b"\x03");
+        assert_eq!(ended(&mut machine, STREAM), signal(Signal::INT));
+    }
 }
 
 #[test]
 fn reset_kills_the_process_group() {
-    let mut machine = idle();
-    start(&mut machine, STREAM, sh("sleep 4242 & echo up; wait"));
-    read_until(&mut machine, "up");
-    machine.send(&ToGuest::Reset { stream: STREAM });
-    let probe = "while busybox pgrep -f 'sleep 424[2]' >/dev/null; do true; done; echo gone";
-    start(&mut machine, STREAM, sh(probe));
-    read_until(&mut machine, "gone");
+    for mut machine in idle_in_each_mode() {
+        start(&mut machine, STREAM, sh("sleep 4242 & echo up; wait"));
+        read_until(&mut machine, "up");
+        machine.send(&ToGuest::Reset { stream: STREAM });
+        let probe = "while busybox pgrep -f 'sleep 424[2]' >/dev/null; do true; done; echo gone";
+        start(&mut machine, STREAM, sh(probe));
+        read_until(&mut machine, "gone");
+    }
 }
 
 #[test]
 fn a_process_left_behind_holds_the_end_up_for_a_second_at_most() {
-    let mut machine = idle();
-    let before = std::time::Instant::now();
-    start(&mut machine, STREAM, sh("sleep 1000 & echo done"));
-    read_until(&mut machine, "done\n");
-    assert_eq!(ended(&mut machine, STREAM), code(0));
-    let waited = before.elapsed().as_millis();
-    assert!((900..5_000).contains(&waited), "{waited} ms");
+    for mut machine in idle_in_each_mode() {
+        let before = std::time::Instant::now();
+        start(&mut machine, STREAM, sh("sleep 1000 & echo done"));
+        read_until(&mut machine, "done\n");
+        assert_eq!(ended(&mut machine, STREAM), code(0));
+        let waited = before.elapsed().as_millis();
+        assert!((900..5_000).contains(&waited), "{waited} ms");
+    }
 }
 
 #[test]
 fn streams_are_bounded() {
-    let mut machine = idle();
-    let streams: Vec<_> = (1..).map(|n| StreamId(n * 2)).take(STREAMS_MAX).collect();
-    for stream in &streams {
-        start(&mut machine, *stream, sh("sleep 1000"));
+    for mut machine in idle_in_each_mode() {
+        let streams: Vec<_> = (1..).map(|n| StreamId(n * 2)).take(STREAMS_MAX).collect();
+        for stream in &streams {
+            start(&mut machine, *stream, sh("sleep 1000"));
+        }
+        check_refused(&mut machine, StreamId(1_000), sh("true"), StartFailure::Other);
+        machine.send(&ToGuest::Reset { stream: streams[0] });
+        start(&mut machine, StreamId(1_000), sh("true"));
     }
-    check_refused(&mut machine, StreamId(1_000), sh("true"), StartFailure::Other);
-    machine.send(&ToGuest::Reset { stream: streams[0] });
-    start(&mut machine, StreamId(1_000), sh("true"));
 }
 
 #[test]
 fn a_new_epoch_drops_the_streams() {
-    let mut machine = idle();
-    start(&mut machine, STREAM, sh("sleep 1000"));
-    machine.epoch = 2;
-    machine.greet();
-    start(&mut machine, STREAM, sh("echo mine"));
-    assert_eq!(read_until(&mut machine, "mine\n"), "mine\n");
-    assert_eq!(ended(&mut machine, STREAM), code(0));
+    for mut machine in idle_in_each_mode() {
+        start(&mut machine, STREAM, sh("sleep 1000"));
+        machine.epoch = 2;
+        machine.greet();
+        start(&mut machine, STREAM, sh("echo mine"));
+        assert_eq!(read_until(&mut machine, "mine\n"), "mine\n");
+        assert_eq!(ended(&mut machine, STREAM), code(0));
+    }
 }

@@ -83,6 +83,13 @@ impl Machine {
         machine
     }
 
+    /// A program has been started as PID 1 of a child namespace.
+    pub(crate) fn started_with_second(orders: Orders) -> Self {
+        let mut machine = Self::greeted_with_second();
+        machine.boot(Orders { pid1: true, ..orders });
+        machine
+    }
+
     /// The next run over the same root; this one has ended.
     pub(crate) fn again(mut self) -> Self {
         let empty = TempDir::new().expect("a temporary directory");
@@ -131,17 +138,6 @@ impl Machine {
         let mut bytes = Vec::new();
         encode_message(self.epoch, message, &mut bytes).expect("a message within its bound");
         self.send_raw(&bytes);
-    }
-
-    /// As [`Self::send`] to an init that may have ended by now.
-    pub(crate) fn offer(&mut self, message: &ToGuest) {
-        let mut bytes = Vec::new();
-        encode_message(self.epoch, message, &mut bytes).expect("a message within its bound");
-        let socket = self.socket.as_mut().expect("the channel is open");
-        match socket.write_all(&bytes) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => panic!("{error}"),
-            _ => {}
-        }
     }
 
     pub(crate) fn send_data(&mut self, stream: StreamId, channel: Channel, bytes: &[u8]) {

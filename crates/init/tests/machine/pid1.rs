@@ -1,8 +1,10 @@
 //! Programs that are themselves an init.
 
-use crate::harness::{Machine, code, program, shell};
-use guest_proto::message::StartFailure;
-use guest_proto::{FromGuest, Orders, ToGuest};
+use crate::exec::{STREAM, check_refused, ended, idle_as_pid1, read_until, sh, start};
+use crate::harness::{Machine, code, program, shell, signal};
+use crate::questions::processes;
+use guest_proto::message::{ExecOrders, StartFailure};
+use guest_proto::{FromGuest, Orders, StreamId, ToGuest};
 use rustix::process::Signal;
 
 fn as_pid1(orders: Orders) -> Orders {
@@ -49,4 +51,83 @@ fn without_a_second_process_there_is_no_second_pid_1() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn commands_are_among_the_processes_of_the_program() {
+    let mut machine = idle_as_pid1();
+    let places = "for ns in pid mnt; do for p in self 1; do readlink /proc/$p/ns/$ns; done; done";
+    start(&mut machine, STREAM, sh(&format!("{places}; echo over")));
+    let told = read_until(&mut machine, "over\n");
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!((told[0], told[2]), (told[1], told[3]), "{told:?}");
+    assert_eq!(ended(&mut machine, STREAM), code(0));
+    start(&mut machine, STREAM, sh("busybox tr '\\0' ' ' < /proc/1/cmdline; echo; echo $PPID"));
+    let told = read_until(&mut machine, "\n2\n");
+    assert!(told.starts_with("/bin/sh -c while true"), "{told}");
+}
+
+#[test]
+fn orphans_of_a_command_are_the_programs() {
+    let mut machine = idle_as_pid1();
+    let orphan = "(setsid sleep 4243 >/dev/null 2>&1 & echo $! >/tmp/orphan)";
+    let parent = "until busybox grep -q 'PPid:.1$' /proc/$(cat /tmp/orphan)/status; do true; done";
+    start(&mut machine, STREAM, sh(&format!("{orphan}; {parent}; echo adopted")));
+    read_until(&mut machine, "adopted\n");
+    assert_eq!(ended(&mut machine, STREAM), code(0));
+}
+
+#[test]
+fn the_pid_told_is_the_one_that_the_host_sees() {
+    let mut machine = idle_as_pid1();
+    machine.send(&ToGuest::Exec { stream: STREAM, exec: sh("exec sleep 4244") });
+    let is_it = |message: &FromGuest| matches!(message, FromGuest::ExecStarted { .. });
+    let FromGuest::ExecStarted { pid, .. } = machine.expect(is_it) else { unreachable!() };
+    let processes = processes(&mut machine);
+    let command = processes.iter().find(|process| process.pid == pid).expect("it is listed");
+    assert_eq!(command.command, "sleep 4244");
+}
+
+#[test]
+fn a_plan_larger_than_a_socket_takes_arrives() {
+    let mut machine = idle_as_pid1();
+    let env = [("LONG".to_owned(), "x".repeat(100_000))];
+    let more = (0..10).map(|n| (format!("LONG{n}"), "y".repeat(100_000)));
+    let env = env.into_iter().chain(more).collect();
+    start(&mut machine, STREAM, ExecOrders { env, ..sh("echo ${#LONG}") });
+    assert_eq!(read_until(&mut machine, "\n"), "100000\n");
+    assert_eq!(ended(&mut machine, STREAM), code(0));
+}
+
+#[test]
+fn without_its_agent_commands_end_and_are_refused_and_the_program_runs_on() {
+    let mut machine = idle_as_pid1();
+    start(&mut machine, STREAM, sh("sleep 4245 & kill -KILL $PPID; wait"));
+    assert_eq!(ended(&mut machine, STREAM), signal(Signal::KILL));
+    check_refused(&mut machine, STREAM, sh("true"), StartFailure::Other);
+    let processes = processes(&mut machine);
+    assert!(!processes.iter().any(|process| process.command.contains("4245")), "{processes:?}");
+    assert!(processes.iter().any(|process| process.command.contains("while true")));
+    machine.send(&ToGuest::Signal { signal: Signal::KILL.as_raw() });
+    assert_eq!(machine.finish(), signal(Signal::KILL));
+}
+
+#[test]
+fn an_agent_that_does_not_answer_is_given_up() {
+    let mut machine = idle_as_pid1();
+    start(&mut machine, STREAM, sh("kill -STOP $PPID; echo stopped; sleep 1000"));
+    read_until(&mut machine, "stopped\n");
+    check_refused(&mut machine, StreamId(4), sh("true"), StartFailure::Other);
+    assert_eq!(ended(&mut machine, STREAM), signal(Signal::KILL));
+    let before = std::time::Instant::now();
+    check_refused(&mut machine, STREAM, sh("true"), StartFailure::Other);
+    assert!(before.elapsed().as_millis() < 1_000, "nobody is waited for twice");
+}
+
+#[test]
+fn the_end_of_the_program_ends_its_commands() {
+    let mut machine = idle_as_pid1();
+    start(&mut machine, STREAM, sh("sleep 1000"));
+    machine.send(&ToGuest::Signal { signal: Signal::KILL.as_raw() });
+    assert_eq!(machine.finish(), signal(Signal::KILL));
 }

@@ -1,7 +1,8 @@
 //! The life of the program beside its children, its log and its host.
 
-use crate::harness::{Machine, code, shell, signal};
-use guest_proto::{FromGuest, ToGuest};
+use crate::exec::{STREAM, ended, read_until, sh, start};
+use crate::harness::{Machine, code, program, shell, signal};
+use guest_proto::{FromGuest, Orders, ToGuest};
 use rustix::process::Signal;
 
 #[test]
@@ -60,6 +61,41 @@ fn shutdown_kills_who_does_not_listen() {
     machine.expect_stdout("ready");
     machine.send(&ToGuest::Shutdown);
     assert_eq!(machine.finish(), signal(Signal::KILL));
+}
+
+#[test]
+fn for_want_of_ram_commands_die_before_the_program_before_init() {
+    let init = std::fs::read_to_string("/proc/self/oom_score_adj").expect("a number");
+    let init: i32 = init.trim().parse().expect("a number");
+    let (program_goes, command_goes) = ((init + 100).min(1000), (init + 200).min(1000));
+    let app = Orders { user: "app".to_owned(), ..shell("cat /proc/self/oom_score_adj") };
+    let mut machine = Machine::started(app);
+    assert_eq!(machine.finish(), code(0));
+    assert_eq!(machine.output(), format!("{program_goes}\n"));
+
+    let ask = "cd /proc; cat self/oom_score_adj; echo $(cat */oom_score_adj); echo over";
+    let check = |mut machine: Machine, others: &str| {
+        start(&mut machine, STREAM, sh(ask));
+        let told = read_until(&mut machine, "over\n");
+        // The others in the order of their pids, then those of this command.
+        assert!(told.starts_with(&format!("{command_goes}\n{others} {command_goes} ")), "{told}");
+    };
+    check(Machine::started(program(&["sleep", "1000"])), &format!("{init} {program_goes}"));
+    // The program and its agent.
+    check(
+        Machine::started_with_second(program(&["sleep", "1000"])),
+        &format!("{program_goes} {init}"),
+    );
+}
+
+#[test]
+fn a_program_runs_where_proc_cannot_be_written() {
+    let mut machine = Machine::shell("exec sleep 1000");
+    start(&mut machine, STREAM, sh("busybox umount /proc && ls /proc; echo gone"));
+    assert_eq!(read_until(&mut machine, "gone\n"), "gone\n");
+    assert_eq!(ended(&mut machine, STREAM), code(0));
+    start(&mut machine, STREAM, sh("echo runs"));
+    assert_eq!(read_until(&mut machine, "runs\n"), "runs\n");
 }
 
 #[test]

@@ -1,12 +1,20 @@
 //! What the host asks.
 
 use crate::harness::{Machine, program};
-use guest_proto::message::{Answer, ListenSocket, Question};
+use guest_proto::message::{Answer, ListenSocket, Process, Question};
 use guest_proto::{FromGuest, Orders, ToGuest};
 
 fn ask(machine: &mut Machine, id: u64, question: Question) -> Answer {
     machine.send(&ToGuest::Ask { id, question });
     answer(machine, id)
+}
+
+/// The processes of the machine.
+pub(crate) fn processes(machine: &mut Machine) -> Vec<Process> {
+    match ask(machine, 0, Question::Processes) {
+        Answer::Processes { processes } => processes,
+        other => panic!("{other:?} is no list of processes"),
+    }
 }
 
 fn answer(machine: &mut Machine, wanted: u64) -> Answer {
@@ -30,9 +38,7 @@ fn processes_are_listed_with_their_sockets() {
     };
     let mut machine = Machine::started(server);
     ask(&mut machine, 1, Question::WaitListening { port: 8080, timeout_ms: 10_000 });
-    let Answer::Processes { processes } = ask(&mut machine, 2, Question::Processes) else {
-        panic!("no processes");
-    };
+    let processes = processes(&mut machine);
     let init = processes.iter().find(|process| process.pid == 1).expect("init is there");
     assert_eq!((&*init.command, init.stime), ("/init", 0));
     let httpd = processes

@@ -24,7 +24,7 @@ pub fn admit(
     if is_call && let Some(lease) = gates::foreign_lease(facts, cause, now) {
         return Admission::Refused(Refused::Lease(lease.clone()));
     }
-    match standing(machine, want, is_call) {
+    match standing(machine, want, cause, is_call) {
         Answer::Go => {}
         Answer::Already => return Admission::Already,
         Answer::Busy | Answer::Wrong | Answer::Gone => return refuse(machine, asked(want)),
@@ -84,8 +84,15 @@ const fn asked(want: Want) -> Asked {
 }
 
 /// How the machine stands to the wish.
-fn standing(machine: &Machine, want: Want, is_call: bool) -> Answer {
+///
+/// Room on the disk wakes only what sleeps for want of it, and whoever wants that asleep for another
+/// reason is heard.
+fn standing(machine: &Machine, want: Want, cause: &Cause, is_call: bool) -> Answer {
+    let is_pressed = machine.state.is_pressed();
+    let is_about_room = matches!(cause, Cause::DiskPressure { .. } | Cause::DiskRoom { .. });
     match want {
+        Want::Up if !is_pressed && matches!(cause, Cause::DiskRoom { .. }) => Answer::Already,
+        Want::Down(Depth::Freeze | Depth::Suspend) if is_pressed && !is_about_room => Answer::Go,
         Want::Up if is_call => answer(&machine.state, Call::Start),
         Want::Up => standing_up(&machine.state),
         Want::Down(Depth::Stop) => answer(&machine.state, Call::Stop),
@@ -169,6 +176,7 @@ fn blocked(class: CauseClass, shut: Shut, now: UnixMs) -> Admission {
         | CauseClass::Knock
         | CauseClass::ApiRest
         | CauseClass::Restart
-        | CauseClass::Plan => Admission::Refused(shut.refusal),
+        | CauseClass::Plan
+        | CauseClass::Safety => Admission::Refused(shut.refusal),
     }
 }

@@ -11,16 +11,27 @@ use crate::units::{DurationMs, UnixMs};
 /// A back-off by the restart policy is a state, not a gate: who wants it up before that is over is
 /// told that it is on its way. `autostart` belongs to a service that is knocked on, so only a knock
 /// meets it.
-pub const GATES: [(CauseClass, &[Gate]); 7] = [
-    (CauseClass::ApiStart, &[Gate::Lease, Gate::Capacity, Gate::HoldDown, Gate::Deny]),
+pub const GATES: [(CauseClass, &[Gate]); 8] = [
+    (
+        CauseClass::ApiStart,
+        &[Gate::Lease, Gate::DiskPressure, Gate::Capacity, Gate::HoldDown, Gate::Deny],
+    ),
     (
         CauseClass::Knock,
-        &[Gate::Lease, Gate::Capacity, Gate::HoldDown, Gate::Deny, Gate::Autostart],
+        &[
+            Gate::Lease,
+            Gate::DiskPressure,
+            Gate::Capacity,
+            Gate::HoldDown,
+            Gate::Deny,
+            Gate::Autostart,
+        ],
     ),
     (
         CauseClass::Governed,
         &[
             Gate::Lease,
+            Gate::DiskPressure,
             Gate::Capacity,
             Gate::HoldDown,
             Gate::Deny,
@@ -32,8 +43,9 @@ pub const GATES: [(CauseClass, &[Gate]); 7] = [
     ),
     (CauseClass::Rest, &[Gate::Lease, Gate::Deny, Gate::Hold, Gate::MinRun, Gate::RestPermit]),
     (CauseClass::ApiRest, &[Gate::Lease]),
-    (CauseClass::Restart, &[Gate::HoldDown]),
+    (CauseClass::Restart, &[Gate::DiskPressure, Gate::HoldDown]),
     (CauseClass::Plan, &[]),
+    (CauseClass::Safety, &[]),
 ];
 
 /// A gate that is shut.
@@ -105,6 +117,14 @@ fn shut(
             opens_at: Some(lease.expires_at),
             refusal: Refused::Lease(lease.clone()),
         }),
+        Gate::DiskPressure => {
+            facts.disk_pressure.filter(|_| machine.state.is_pressed()).map(|free| Shut {
+                gate,
+                by: None,
+                opens_at: None,
+                refusal: Refused::DiskPressure { free },
+            })
+        }
         Gate::Capacity => facts.no_capacity.as_ref().map(|text| Shut {
             gate,
             by: None,
@@ -150,7 +170,8 @@ fn denied_by<'a>(class: CauseClass, facts: &'a GateFacts, cause: &Cause) -> Opti
         | CauseClass::Knock
         | CauseClass::Governed
         | CauseClass::Restart
-        | CauseClass::Plan => {
+        | CauseClass::Plan
+        | CauseClass::Safety => {
             let overrides = matches!(cause, Cause::Api { overrides_deny: true, .. });
             facts.deny_wake.as_ref().filter(|_| !overrides)
         }

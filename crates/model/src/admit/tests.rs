@@ -4,11 +4,12 @@ use super::calls::{Answer, Call, answer};
 use super::*;
 use crate::cause::{Cause, CauseClass, Depth, Want};
 use crate::deadline::{OWED_RECHECK, OWED_WAIT_MAX};
-use crate::fixture::{NOW, api, named, states};
+use crate::fixture::{NOW, api, named, pressed, pressure, room, states};
 use crate::state::{HoldDown, Machine};
 
-const GATE_COLUMNS: [Gate; 12] = [
+const GATE_COLUMNS: [Gate; 13] = [
     Gate::Lease,
+    Gate::DiskPressure,
     Gate::Capacity,
     Gate::HoldDown,
     Gate::Deny,
@@ -23,14 +24,15 @@ const GATE_COLUMNS: [Gate; 12] = [
 ];
 
 /// One row per class: refused, owed, kept awake, or let through, in the order of the columns.
-const EXPECTED: [(CauseClass, &str); 7] = [
-    (CauseClass::ApiStart, "RRRR........"),
-    (CauseClass::Knock, "RRRRR......."),
-    (CauseClass::Governed, "OOOO..O.OOO."),
-    (CauseClass::Rest, "K..K.K.K...K"),
-    (CauseClass::ApiRest, "R..........."),
-    (CauseClass::Restart, "..R........."),
-    (CauseClass::Plan, "............"),
+const EXPECTED: [(CauseClass, &str); 8] = [
+    (CauseClass::ApiStart, "RRRRR........"),
+    (CauseClass::Knock, "RRRRRR......."),
+    (CauseClass::Governed, "OOOOO..O.OOO."),
+    (CauseClass::Rest, "K...K.K.K...K"),
+    (CauseClass::ApiRest, "R............"),
+    (CauseClass::Restart, ".R.R........."),
+    (CauseClass::Plan, "............."),
+    (CauseClass::Safety, "............."),
 ];
 
 fn causes() -> Vec<Cause> {
@@ -48,6 +50,8 @@ fn causes() -> Vec<Cause> {
         Cause::Schedule,
         Cause::HostReboot,
         Cause::Plan,
+        pressure(),
+        room(),
     ]
 }
 
@@ -57,7 +61,7 @@ fn lease() -> LeaseHeld {
 
 /// A machine and facts at which every gate is open.
 fn open(want: Want) -> (Machine, GateFacts) {
-    let machine = named(if want == Want::Up { "stopped" } else { "started" });
+    let machine = if want == Want::Up { pressed() } else { named("started") };
     let facts = GateFacts { can_freeze: true, can_suspend: true, ..GateFacts::default() };
     (machine, facts)
 }
@@ -66,6 +70,7 @@ fn shut(gate: Gate, machine: &mut Machine, facts: &mut GateFacts) {
     let soon = Some(NOW.plus(DurationMs(1_000)));
     match gate {
         Gate::Lease => facts.lease = Some(lease()),
+        Gate::DiskPressure => facts.disk_pressure = Some(PerMille(41)),
         Gate::Capacity => facts.no_capacity = Some("no RAM left".to_owned()),
         Gate::HoldDown => {
             machine.hold_down = Some(HoldDown { reason: "repair".to_owned(), until: soon });
@@ -106,6 +111,9 @@ fn every_gate_stops_exactly_the_causes_it_should() {
                 assert_eq!(admit(&machine, &facts, want, &cause, NOW), Admission::Go);
                 shut(gate, &mut machine, &mut facts);
                 let got = admit(&machine, &facts, want, &cause, NOW);
+                // Only what was frozen for want of room meets it, and only on its way up.
+                let is_met = gate != Gate::DiskPressure || want == Want::Up;
+                let expected = if is_met { expected } else { '.' };
                 assert_eq!(letter(&got), expected, "{cause:?} {want:?} {gate:?}: {got:?}");
             }
         }
@@ -137,6 +145,54 @@ fn the_owner_may_override_a_deny_rule() {
     let (machine, mut facts) = open(Want::Up);
     facts.deny_wake = Some("budget".to_owned());
     assert_eq!(admit(&machine, &facts, Want::Up, &owner, NOW), Admission::Go);
+}
+
+#[test]
+fn want_of_room_stops_only_what_was_frozen_for_it() {
+    let facts = GateFacts { disk_pressure: Some(PerMille(41)), ..GateFacts::default() };
+    let start = |machine: &Machine| admit(machine, &facts, Want::Up, &api(), NOW);
+    let refused = Admission::Refused(Refused::DiskPressure { free: PerMille(41) });
+    assert_eq!(start(&pressed()), refused);
+    assert_eq!(start(&named("frozen")), Admission::Go);
+    assert_eq!(start(&named("stopped")), Admission::Go);
+    let destroy = admit_call(&pressed(), &facts, Call::Destroy, &api(), NOW);
+    assert_eq!(destroy, Admission::Go);
+}
+
+#[test]
+fn room_wakes_only_what_was_frozen_for_want_of_it() {
+    let wake = |machine: &Machine| admit(machine, &GateFacts::default(), Want::Up, &room(), NOW);
+    assert_eq!(wake(&pressed()), Admission::Go);
+    for (name, state) in states() {
+        let got = wake(&crate::fixture::machine(state));
+        assert_eq!(got, Admission::Already, "{name}");
+    }
+}
+
+#[test]
+fn the_host_freezes_whatever_runs_whatever_stands_against_it() {
+    let (_, mut facts) = open(Want::Down(Depth::Freeze));
+    let mut machine = named("started");
+    for gate in GATE_COLUMNS {
+        shut(gate, &mut machine, &mut facts);
+    }
+    let freeze =
+        |machine: &Machine| admit(machine, &facts, Want::Down(Depth::Freeze), &pressure(), NOW);
+    assert_eq!(freeze(&machine), Admission::Go);
+    assert_eq!(freeze(&named("resting")), Admission::Go);
+    for name in ["frozen", "suspending", "stopped", "stopping"] {
+        assert_eq!(freeze(&named(name)), Admission::Already, "{name}");
+    }
+    assert_eq!(freeze(&pressed()), Admission::Already);
+}
+
+#[test]
+fn whoever_wants_a_frozen_writer_asleep_is_heard() {
+    let facts = GateFacts { can_freeze: true, ..GateFacts::default() };
+    for cause in [api(), Cause::Idle] {
+        let got = admit(&pressed(), &facts, Want::Down(Depth::Freeze), &cause, NOW);
+        assert_eq!(got, Admission::Go, "{cause:?}");
+    }
 }
 
 #[track_caller]

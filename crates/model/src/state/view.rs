@@ -1,7 +1,7 @@
 //! What can be read off a state.
 
 use super::{AfterStop, HoldDown, Run, State};
-use crate::cause::Depth;
+use crate::cause::{Cause, Depth};
 use crate::units::UnixMs;
 
 impl HoldDown {
@@ -92,6 +92,16 @@ impl State {
             | Self::Destroying { .. }
             | Self::Destroyed { .. } => false,
         }
+    }
+
+    /// Whether it sleeps, or is about to, for want of room on the data file system alone.
+    #[must_use]
+    pub const fn is_pressed(&self) -> bool {
+        matches!(
+            self,
+            Self::Suspending { cause: Some(Cause::DiskPressure { .. }), wake: None, .. }
+                | Self::Suspended { cause: Some(Cause::DiskPressure { .. }), wake: None, .. }
+        )
     }
 
     /// Whether it is being removed, or is removed.

@@ -121,17 +121,23 @@ fn want_asleep(draft: &mut Draft, rest: &Rest) -> Result<(), Refused> {
             };
         }
         State::Started { run } | State::Resting { run, .. } => draft.rest(run, rest),
-        State::Suspending { run, depth, since, wake: Some(_) } => {
-            draft.machine.state =
-                State::Suspending { run: run.clone(), depth: *depth, since: *since, wake: None };
+        State::Suspending { run, depth, since, wake: Some(_), .. } => {
+            draft.machine.state = State::Suspending {
+                run: run.clone(),
+                depth: *depth,
+                since: *since,
+                cause: Some(rest.cause.clone()),
+                wake: None,
+            };
             draft.tell(NewsKind::Suspend, Some(&rest.cause));
         }
         State::Suspended { run, depth, wake: None, .. } if *depth < rest.depth => {
             draft.rest(run, rest);
         }
-        State::Starting { then: Some(_), .. }
-        | State::Suspending { wake: None, .. }
-        | State::Suspended { wake: None, .. } => {}
+        State::Suspending { wake: None, .. } | State::Suspended { wake: None, .. } => {
+            sleep_on(draft, &rest.cause);
+        }
+        State::Starting { then: Some(_), .. } => {}
         State::Suspended { wake: Some(_), .. }
         | State::Creating { .. }
         | State::Stopping { .. }
@@ -143,6 +149,19 @@ fn want_asleep(draft: &mut Draft, rest: &Rest) -> Result<(), Refused> {
         | State::Destroyed { .. } => return Err(draft.refuse(Asked::Suspend)),
     }
     Ok(())
+}
+
+/// What sleeps for want of room alone is wanted asleep: room does not wake it any more.
+fn sleep_on(draft: &mut Draft, why: &Cause) {
+    if !draft.state().is_pressed() || matches!(why, Cause::DiskPressure { .. }) {
+        return;
+    }
+    if let State::Suspending { cause, .. } | State::Suspended { cause, .. } =
+        &mut draft.machine.state
+    {
+        *cause = Some(why.clone());
+    }
+    draft.tell(NewsKind::Suspend, Some(why));
 }
 
 /// Tells the guest of a decided rest and gives it time to object.

@@ -10,7 +10,7 @@ use crate::effect::{Effect, ExitNews, News, NewsKind, NewsSource, TimerKind};
 use crate::event::{Exit, RunSeed, StopOrder};
 use crate::ids::RunId;
 use crate::restart::RestartLog;
-use crate::state::{AfterStop, Machine, Nudges, Rest, Run, State};
+use crate::state::{AfterStop, Machine, Nudges, Preparation, Rest, Run, State};
 use crate::step::Next;
 use crate::units::UnixMs;
 
@@ -63,7 +63,7 @@ impl<'a> Draft<'a> {
 
     /// News about the state reached so far.
     pub(super) fn tell(&mut self, kind: NewsKind, cause: Option<&Cause>) {
-        self.tell_with(kind, cause, None);
+        self.tell_with(kind, cause, cause.and_then(Cause::sentence).as_deref());
     }
 
     pub(super) fn tell_with(
@@ -103,8 +103,12 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// Begins a run. The only place that launches, and only when no run is left.
+    /// Begins a run. The only place that launches, and only when no run is left. What was never made
+    /// ready is made ready first.
     pub(super) fn launch(&mut self, seed: &RunSeed, cause: &Cause) {
+        if let Some(preparation) = self.machine.unprepared {
+            return self.prepare_again(preparation, cause);
+        }
         let run = Run {
             id: seed.run.clone(),
             slot: seed.slot,
@@ -123,6 +127,17 @@ impl<'a> Draft<'a> {
         self.tell(kind, Some(cause));
     }
 
+    /// Takes a plan up again that had failed; a launch follows.
+    fn prepare_again(&mut self, preparation: Preparation, cause: &Cause) {
+        let since = self.now;
+        self.effect(Effect::Prepare);
+        self.go(match preparation {
+            Preparation::Create => State::Creating { since, launch: true },
+            Preparation::Update => State::Updating { since, launch: true, run: None, order: None },
+        });
+        self.tell(NewsKind::Start, Some(cause));
+    }
+
     /// Tells the program to end.
     pub(super) fn stop(&mut self, run: &Run, order: StopOrder, then: AfterStop) {
         self.effect(Effect::Stop { run: run.id.clone(), order });
@@ -139,7 +154,13 @@ impl<'a> Draft<'a> {
             }
             depth @ (Depth::Freeze | Depth::Suspend) => {
                 self.effect(Effect::Sleep { run: run.id.clone(), depth });
-                self.go(State::Suspending { run: run.clone(), depth, since: self.now, wake: None });
+                self.go(State::Suspending {
+                    run: run.clone(),
+                    depth,
+                    since: self.now,
+                    cause: Some(rest.cause.clone()),
+                    wake: None,
+                });
                 self.tell(NewsKind::Suspend, Some(&rest.cause));
             }
         }
@@ -190,6 +211,8 @@ fn source(cause: &Cause) -> NewsSource {
         | Cause::RestartPolicy
         | Cause::Schedule
         | Cause::HostReboot
-        | Cause::Plan => NewsSource::Flyd,
+        | Cause::Plan
+        | Cause::DiskPressure { .. }
+        | Cause::DiskRoom { .. } => NewsSource::Flyd,
     }
 }

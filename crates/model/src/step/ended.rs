@@ -194,7 +194,12 @@ fn unplanned_failure(draft: &mut Draft, run: &Run, failure: &FailedStart<'_>) {
 }
 
 /// The host is in another boot than the run, so nothing of the run is left, except RAM on disk.
-pub(super) fn host_rebooted(draft: &mut Draft, seed: &RunSeed, policy: RestartPolicy) {
+pub(super) fn host_rebooted(
+    draft: &mut Draft,
+    seed: &RunSeed,
+    policy: RestartPolicy,
+    auto_destroy: bool,
+) {
     let Some(run) = draft.state().run().filter(|run| run.boot != seed.boot) else { return };
     if let State::Suspended { depth: Depth::Suspend | Depth::Stop, .. } = draft.state() {
         move_to_boot(draft, seed);
@@ -205,11 +210,11 @@ pub(super) fn host_rebooted(draft: &mut Draft, seed: &RunSeed, policy: RestartPo
     match plan(draft.state()) {
         Plan::Unplanned if policy.mode == RestartMode::No || is_held_down(draft) => {
             draft.tell_exit(exit, false);
-            draft.settle_stopped(Some(exit.clone()));
+            settle(draft, exit, auto_destroy);
         }
         Plan::Down => {
             draft.tell_exit(exit, false);
-            draft.settle_stopped(Some(exit.clone()));
+            settle(draft, exit, auto_destroy);
         }
         Plan::Unplanned | Plan::Up(_) => return_at(draft, exit, draft.now),
         Plan::Update => {
@@ -233,7 +238,7 @@ fn return_at(draft: &mut Draft, exit: &Exit, until: UnixMs) {
 
 /// RAM on disk outlives the boot; a wake that was under way begins again.
 fn move_to_boot(draft: &mut Draft, seed: &RunSeed) {
-    if let State::Suspended { run, depth, since, ram_bytes, wake } = draft.state() {
+    if let State::Suspended { run, depth, since, ram_bytes, cause, wake } = draft.state() {
         let run = Run { boot: seed.boot.clone(), ..run.clone() };
         let wake = wake.as_ref().map(|waking| Waking { since: draft.now, ..waking.clone() });
         if wake.is_some() {
@@ -244,6 +249,7 @@ fn move_to_boot(draft: &mut Draft, seed: &RunSeed) {
             depth: *depth,
             since: *since,
             ram_bytes: *ram_bytes,
+            cause: cause.clone(),
             wake,
         });
     }

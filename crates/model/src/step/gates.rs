@@ -68,10 +68,15 @@ fn cancel_start_to_come(draft: &mut Draft, hold: &HoldDown) {
                 then: AfterStop::Stay,
             };
         }
-        State::Suspending { run, depth, since, wake: Some(cause) } => {
-            still_owed(draft, cause, hold);
-            draft.machine.state =
-                State::Suspending { run: run.clone(), depth: *depth, since: *since, wake: None };
+        State::Suspending { run, depth, since, cause, wake: Some(waker) } => {
+            still_owed(draft, waker, hold);
+            draft.machine.state = State::Suspending {
+                run: run.clone(),
+                depth: *depth,
+                since: *since,
+                cause: cause.clone(),
+                wake: None,
+            };
         }
         State::Backoff { exit, .. } => draft.settle_stopped(Some(exit.clone())),
         State::Creating { launch: false, .. }

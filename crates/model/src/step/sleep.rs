@@ -9,12 +9,18 @@ use crate::state::State;
 /// All processes stand still, or the RAM is on disk.
 pub(super) fn slept(draft: &mut Draft, depth: Depth, ram_bytes: u64) {
     match draft.state() {
-        State::Suspending { run, wake, .. } => {
-            let since = draft.now;
-            draft.go(State::Suspended { run: run.clone(), depth, since, ram_bytes, wake: None });
+        State::Suspending { run, cause, wake, .. } => {
+            draft.go(State::Suspended {
+                run: run.clone(),
+                depth,
+                since: draft.now,
+                ram_bytes,
+                cause: cause.clone(),
+                wake: None,
+            });
             draft.tell(NewsKind::Suspend, None);
-            if let Some(cause) = wake {
-                up::wake(draft, run, depth, since, ram_bytes, cause);
+            if let Some(waker) = wake {
+                up::wake(draft, waker);
             }
         }
         // The sleep was given up, and came about nevertheless: it belongs awake.

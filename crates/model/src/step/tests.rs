@@ -1,12 +1,13 @@
 //! One test per promise of docs/states.md, and its tables.
 
 mod table;
+mod unprepared;
 
 use super::*;
 use crate::cause::{Cause, Depth};
 use crate::deadline::{OWED_RECHECK, PREPARE_TRIES, REST_NOTICE, START_LIMIT, timers};
 use crate::effect::ExitNews;
-use crate::event::{RunSeed, StopOrder};
+use crate::event::StopOrder;
 use crate::fixture::*;
 use crate::resume::resume;
 use crate::spec::{RestartMode, RestartPolicy};
@@ -91,6 +92,39 @@ fn a_wake_while_falling_asleep_wakes_it_right_after() {
     assert_eq!(resume(&next.machine), [wake]);
     let next = go(&next.machine, &Event::Woke { run: run_id(1) });
     assert_eq!(next.machine.state.api_name(), "started");
+}
+
+#[test]
+fn a_writer_is_frozen_with_its_figures_and_thawed_when_there_is_room() {
+    let next = go(&named("started"), &down(Depth::Freeze, pressure()));
+    let said = next.news[0].message.as_deref();
+    let expected = "frozen: the data disk has 4.1 % free and this machine wrote 1.0 GiB in 2.0 s";
+    assert_eq!((said, next.news[0].source), (Some(expected), NewsSource::Flyd));
+    let slept = Event::Slept { run: run_id(1), depth: Depth::Freeze, ram_bytes: 0 };
+    let next = go(&next.machine, &slept);
+    assert_eq!(next.machine.state, pressed().state);
+    let next = go(&next.machine, &want(Want::Up, room()));
+    let said = next.news[0].message.as_deref();
+    assert_eq!(said, Some("thawed: the data disk has 8.0 % free again"));
+    assert!(!next.machine.state.is_pressed());
+    let next = go(&next.machine, &Event::Woke { run: run_id(1) });
+    assert_eq!(next.machine.state, named("started").state);
+}
+
+#[test]
+fn a_frozen_writer_that_is_wanted_asleep_is_not_thawed_by_room() {
+    let next = go(&pressed(), &down(Depth::Freeze, api()));
+    assert_eq!(next.machine.state, named("frozen").state);
+    assert_eq!(kinds(&next), [(NewsKind::Suspend, "suspended")]);
+    assert!(next.effects.is_empty());
+}
+
+#[test]
+fn a_sleep_of_which_no_cause_was_kept_can_be_read() {
+    let mut text = serde_json::to_value(pressed()).expect("JSON");
+    text["state"].as_object_mut().expect("an object").remove("cause");
+    let old: Machine = serde_json::from_value(text).expect("a machine");
+    assert!(!old.state.is_pressed());
 }
 
 #[test]
@@ -181,10 +215,7 @@ fn an_ended_machine_with_auto_destroy_is_removed() {
 
 #[test]
 fn a_reboot_brings_back_what_was_up_and_leaves_what_was_down() {
-    let reboot = |mode| Event::HostRebooted {
-        seed: RunSeed { boot: boot(1), ..seed(9) },
-        policy: RestartPolicy { mode, max_retries: 0 },
-    };
+    let reboot = |mode| reboot(RestartPolicy { mode, max_retries: 0 }, false);
     let after = |name, mode| go(&named(name), &reboot(mode)).machine;
     assert_eq!(after("started", RestartMode::OnFailure).state.api_name(), "restarting");
     assert_eq!(after("started", RestartMode::OnFailure).restarts.total, 0);
@@ -194,6 +225,18 @@ fn a_reboot_brings_back_what_was_up_and_leaves_what_was_down() {
     let suspended = after("suspended", RestartMode::Always);
     assert_eq!(suspended.state.api_name(), "suspended");
     assert_eq!(go(&suspended, &reboot(RestartMode::Always)).machine, suspended);
+}
+
+#[test]
+fn a_reboot_that_ends_a_machine_for_good_removes_it_with_auto_destroy() {
+    let reboot = |mode| reboot(RestartPolicy { mode, max_retries: 0 }, true);
+    for (name, mode) in [("started", RestartMode::No), ("stopping", RestartMode::Always)] {
+        let next = go(&named(name), &reboot(mode));
+        assert_eq!(next.machine.state, State::Destroying { since: NOW, run: None }, "{name}");
+        assert!(next.effects.contains(&Effect::Remove), "{name}");
+    }
+    let back = go(&named("started"), &reboot(RestartMode::OnFailure)).machine;
+    assert_eq!(back.state.api_name(), "restarting");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::deadline::{OWED_RECHECK, PREPARE_TRIES, WAKE_TRIES, span};
 use crate::effect::{Effect, NewsKind, TimerKind};
 use crate::event::RunSeed;
 use crate::resume::resume;
-use crate::state::{Nudges, OwedWake, Run, State};
+use crate::state::{Nudges, OwedWake, Preparation, Run, State};
 
 /// Takes note that the timer fired; says whether it is due.
 fn is_due(draft: &mut Draft, kind: TimerKind) -> bool {
@@ -24,10 +24,11 @@ pub(super) fn stuck(draft: &mut Draft) {
     }
     let nudges = Nudges { count: draft.before.nudges.count.saturating_add(1), at: draft.now };
     match draft.state() {
-        State::Creating { .. } | State::Updating { run: None, .. }
-            if nudges.count >= PREPARE_TRIES =>
-        {
-            up::fail(draft, "prepare_stuck", "preparing the image and disk took too long");
+        State::Creating { .. } if nudges.count >= PREPARE_TRIES => {
+            give_up_preparing(draft, Preparation::Create);
+        }
+        State::Updating { run: None, .. } if nudges.count >= PREPARE_TRIES => {
+            give_up_preparing(draft, Preparation::Update);
         }
         State::Creating { .. }
         | State::Updating { run: None, .. }
@@ -49,6 +50,11 @@ pub(super) fn stuck(draft: &mut Draft) {
         | State::Failed { .. }
         | State::Destroyed { .. } => {}
     }
+}
+
+fn give_up_preparing(draft: &mut Draft, preparation: Preparation) {
+    draft.machine.unprepared = Some(preparation);
+    up::fail(draft, "prepare_stuck", "preparing the image and disk took too long");
 }
 
 /// Carries the state's effects out once more.

@@ -2,10 +2,10 @@
 
 use super::draft::Draft;
 use crate::admit::{Asked, Refused};
-use crate::cause::{Cause, Depth};
+use crate::cause::Cause;
 use crate::effect::{Effect, NewsKind};
 use crate::event::RunSeed;
-use crate::state::{AfterStop, Run, State, Waking};
+use crate::state::{AfterStop, Preparation, Run, State, Waking};
 use crate::units::UnixMs;
 
 /// Somebody wants it up, and no gate objects.
@@ -35,17 +35,16 @@ pub(super) fn want(draft: &mut Draft, cause: &Cause, seed: &RunSeed) -> Result<(
                 then,
             };
         }
-        State::Suspending { run, depth, since, wake: None } => {
+        State::Suspending { run, depth, since, cause: slept_for, wake: None } => {
             draft.machine.state = State::Suspending {
                 run: run.clone(),
                 depth: *depth,
                 since: *since,
+                cause: slept_for.clone(),
                 wake: Some(cause.clone()),
             };
         }
-        State::Suspended { run, depth, since, ram_bytes, wake: None } => {
-            wake(draft, run, *depth, *since, *ram_bytes, cause);
-        }
+        State::Suspended { wake: None, .. } => wake(draft, cause),
         State::Started { .. }
         | State::Creating { launch: true, .. }
         | State::Updating { launch: true, .. }
@@ -77,19 +76,16 @@ fn after_stop(cause: &Cause) -> AfterStop {
     AfterStop::Start { cause: cause.clone() }
 }
 
-/// Thaws or resumes; the state stays `Suspended` until the processes run.
-pub(super) fn wake(
-    draft: &mut Draft,
-    run: &Run,
-    depth: Depth,
-    since: UnixMs,
-    ram_bytes: u64,
-    cause: &Cause,
-) {
+/// Thaws or resumes what has come to sleep; the state stays `Suspended` until the processes run.
+pub(super) fn wake(draft: &mut Draft, waker: &Cause) {
+    let State::Suspended { run, depth, since, ram_bytes, cause, .. } = draft.machine.state.clone()
+    else {
+        return;
+    };
     draft.effect(Effect::Wake { run: run.clone(), depth });
-    let waking = Waking { cause: cause.clone(), since: draft.now };
-    draft.go(State::Suspended { run: run.clone(), depth, since, ram_bytes, wake: Some(waking) });
-    draft.tell(NewsKind::Start, Some(cause));
+    let waking = Waking { cause: waker.clone(), since: draft.now };
+    draft.go(State::Suspended { run, depth, since, ram_bytes, cause, wake: Some(waking) });
+    draft.tell(NewsKind::Start, Some(waker));
 }
 
 /// The program runs.
@@ -120,6 +116,7 @@ pub(super) fn run_started(draft: &mut Draft, at: UnixMs) {
 
 /// The create or update plan is done.
 pub(super) fn prepared(draft: &mut Draft, seed: &RunSeed) -> Result<(), Refused> {
+    draft.machine.unprepared = None;
     match draft.state() {
         State::Creating { launch: true, .. } | State::Updating { launch: true, run: None, .. } => {
             draft.launch(seed, &Cause::Plan);
@@ -147,11 +144,9 @@ pub(super) fn prepared(draft: &mut Draft, seed: &RunSeed) -> Result<(), Refused>
 
 /// The create or update plan cannot be done.
 pub(super) fn prepare_failed(draft: &mut Draft, code: &str, message: &str) -> Result<(), Refused> {
-    match draft.state() {
-        State::Creating { .. } | State::Updating { run: None, .. } => {
-            fail(draft, code, message);
-            Ok(())
-        }
+    draft.machine.unprepared = Some(match draft.state() {
+        State::Creating { .. } => Preparation::Create,
+        State::Updating { run: None, .. } => Preparation::Update,
         State::Updating { run: Some(_), .. }
         | State::Starting { .. }
         | State::Started { .. }
@@ -163,8 +158,10 @@ pub(super) fn prepare_failed(draft: &mut Draft, code: &str, message: &str) -> Re
         | State::Backoff { .. }
         | State::Failed { .. }
         | State::Destroying { .. }
-        | State::Destroyed { .. } => Err(draft.refuse(Asked::Report)),
-    }
+        | State::Destroyed { .. } => return Err(draft.refuse(Asked::Report)),
+    });
+    fail(draft, code, message);
+    Ok(())
 }
 
 /// It cannot be brought up until somebody does something about it.

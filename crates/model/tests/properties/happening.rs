@@ -4,8 +4,8 @@ use model::event::StopOrder;
 use model::spec::{RestartMode, RestartPolicy};
 use model::state::{HoldDown, Rest};
 use model::{
-    BootId, Cause, Depth, DurationMs, Event, Exit, Machine, RunId, RunSeed, SlotId, TimerKind,
-    UnixMs, Want,
+    BootId, Cause, Depth, DurationMs, Event, Exit, Machine, PerMille, RunId, RunSeed, SlotId,
+    TimerKind, UnixMs, Want,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -134,7 +134,8 @@ impl Life {
             What::Removed => Event::Removed,
             What::Reboot(mode) => {
                 self.n_boots += 1;
-                Event::HostRebooted { seed: self.seed(), policy: policy(*mode) }
+                let (policy, auto_destroy) = (policy(*mode), false);
+                Event::HostRebooted { seed: self.seed(), policy, auto_destroy }
             }
         }
     }
@@ -174,7 +175,18 @@ fn policy(mode: RestartMode) -> RestartPolicy {
 }
 
 fn cause() -> impl Strategy<Value = Cause> {
-    prop_oneof![Just(api()), Just(Cause::Knock), Just(Cause::Message), Just(Cause::Idle)]
+    prop_oneof![
+        Just(api()),
+        Just(Cause::Knock),
+        Just(Cause::Message),
+        Just(Cause::Idle),
+        Just(Cause::DiskPressure {
+            free: PerMille(49),
+            wrote_bytes: 1 << 30,
+            within: DurationMs(200)
+        }),
+        Just(Cause::DiskRoom { free: PerMille(70) }),
+    ]
 }
 
 fn depth() -> impl Strategy<Value = Depth> {

@@ -2,7 +2,7 @@
 
 use crate::chance::Chance;
 use model::admit::{GateFacts, LeaseHeld};
-use model::{Call, Cause, Depth, DurationMs, Machine, State, UnixMs, Want};
+use model::{Call, Cause, Depth, DurationMs, Machine, PerMille, State, UnixMs, Want};
 
 #[derive(Debug)]
 pub(crate) enum Wish {
@@ -13,6 +13,11 @@ pub(crate) enum Wish {
 
 pub(crate) fn api() -> Cause {
     Cause::Api { actor: "local".to_owned(), overrides_deny: false, holds_lease: false }
+}
+
+fn pressure() -> Cause {
+    let (free, within) = (PerMille(49), DurationMs(200));
+    Cause::DiskPressure { free, wrote_bytes: 1 << 30, within }
 }
 
 pub(crate) fn wish(chance: &mut Chance) -> Wish {
@@ -28,7 +33,9 @@ pub(crate) fn wish(chance: &mut Chance) -> Wish {
         450..500 => Wish::Want(Want::Up, Cause::Alarm { alarm: "night".to_owned() }),
         500..700 => Wish::Want(Want::Down(depth), api()),
         700..850 => Wish::Want(Want::Down(depth), Cause::Idle),
-        850..880 => Wish::Want(Want::Down(depth), Cause::Rule { rule: "drained".to_owned() }),
+        850..855 => Wish::Want(Want::Down(Depth::Freeze), pressure()),
+        855..860 => Wish::Want(Want::Up, Cause::DiskRoom { free: PerMille(70) }),
+        860..880 => Wish::Want(Want::Down(depth), Cause::Rule { rule: "drained".to_owned() }),
         880..940 => Wish::Call(Call::Restart),
         940..970 => Wish::Call(Call::Update),
         970..980 => Wish::HoldDown(true),
@@ -53,6 +60,7 @@ pub(crate) fn facts(
         lease: chance
             .percent(4)
             .then(|| LeaseHeld { owner: "somebody".to_owned(), expires_at: soon }),
+        disk_pressure: chance.percent(5).then_some(PerMille(49)),
         no_capacity: chance.percent(3).then(|| "no RAM left".to_owned()),
         deny_wake: chance.percent(5).then(|| "budget".to_owned()),
         deny_rest: chance.percent(5).then(|| "duty".to_owned()),

@@ -84,6 +84,27 @@ fn a_preparation_without_go_is_undone() {
 }
 
 #[test]
+fn a_shim_killed_before_go_takes_the_waiting_init_with_it() {
+    let world = World::new();
+    let mut client = Client::spawn();
+    client.send(&ToShim::Prepare(Box::new(world.sh("echo never"))));
+    assert!(matches!(client.message(), FromShim::Prepared { .. }));
+    let members = || {
+        let dirs = world.cgroup_dirs().into_iter();
+        let texts = dirs.map(|dir| std::fs::read_to_string(dir.join("cgroup.procs")));
+        texts.filter_map(Result::ok).collect::<String>()
+    };
+    assert!(!members().is_empty(), "the child is there");
+    kill(client.shim.as_ref().expect("spawned").id());
+    wait_for("death of the waiting init", || members().is_empty());
+    wait_for("detached disk", || world.loop_devices().is_empty());
+    let record = world.run_to_end(world.sh("echo later"));
+    assert_eq!(record.code, Some(0));
+    assert_eq!(world.log(), ["stdout F later"]);
+    world.assert_nothing_left();
+}
+
+#[test]
 fn a_terminated_shim_stops_its_machine_in_order() {
     let world = World::new();
     let script = "trap 'exit 5' TERM; echo up; while :; do sleep 0.01; done";

@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::row::{Fields, Reader, Tx, at_column, count_column, json_text};
 use model::spec::{ImageConfig, ImageRef};
 use model::{Digest, MachineId, UnixMs};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An image that is ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,19 @@ pub struct ImageRecord {
     pub created_at: UnixMs,
     /// When a machine was last made from it.
     pub last_used_at: UnixMs,
-    /// What it was made from: `registry`, `oci_layout`, `docker_save`, `rootfs_tar`.
+    /// What it was made from: `registry`, or the file it was imported from.
     pub source: String,
+    /// Whether its registry gives it only to those who show credentials.
+    pub is_private: bool,
+}
+
+/// What a tag names on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRecord {
+    /// The image.
+    pub digest: Digest,
+    /// What the tag led to in the registry: the image's manifest, or an index that has it.
+    pub points_to: Digest,
 }
 
 /// What kind of thing needs content.
@@ -59,7 +70,14 @@ impl ImageRecord {
             created_at: row.at("created_at")?,
             last_used_at: row.at("last_used_at")?,
             source: row.plain("source")?,
+            is_private: row.plain("is_private")?,
         })
+    }
+}
+
+impl TagRecord {
+    fn from_row(row: &Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self { digest: row.parsed("digest")?, points_to: row.parsed("points_to")? })
     }
 }
 
@@ -82,19 +100,51 @@ impl Reader<'_> {
         self.all("images", sql, [], ImageRecord::from_row)
     }
 
-    /// The digest that a tag names on this host.
+    /// What a tag names on this host.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Corrupt`].
-    pub fn tagged_digest(
+    pub fn tag(
         &self,
         registry: &str,
         repository: &str,
         tag: &str,
-    ) -> Result<Option<Digest>, StoreError> {
-        let sql = "SELECT digest FROM tags
+    ) -> Result<Option<TagRecord>, StoreError> {
+        let sql = "SELECT digest, coalesce(points_to, digest) AS points_to FROM tags
                    WHERE registry = ?1 AND repository = ?2 AND tag = ?3";
-        self.one("tags", sql, [registry, repository, tag], |row| row.parsed("digest"))
+        self.one("tags", sql, [registry, repository, tag], TagRecord::from_row)
+    }
+
+    /// The names that lead to an image, `registry/repository:tag`, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Corrupt`].
+    pub fn tags_of(&self, digest: &Digest) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT registry || '/' || repository || ':' || tag AS name FROM tags
+                   WHERE digest = ?1 ORDER BY name";
+        self.all("tags", sql, [digest.as_str()], |row| row.plain("name"))
+    }
+
+    /// Whether the app may use a private image without asking its registry.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Corrupt`].
+    pub fn is_granted(&self, digest: &Digest, app: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 AS n FROM image_grants WHERE digest = ?1 AND app = ?2";
+        let found: Option<u32> =
+            self.one("image_grants", sql, [digest.as_str(), app], |row| row.plain("n"))?;
+        Ok(found.is_some())
+    }
+
+    /// How many machines need each image; one that no machine needs is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Corrupt`].
+    pub fn machines_by_image(&self) -> Result<BTreeMap<Digest, u32>, StoreError> {
+        let sql = "SELECT digest, count(*) AS n FROM refs WHERE owner_kind = 'machine'
+                   GROUP BY digest";
+        let counted = self.all("refs", sql, [], |row| Ok((row.parsed("digest")?, row.plain("n")?)));
+        Ok(counted?.into_iter().collect())
     }
 
     /// Every digest that something needs.
@@ -118,17 +168,19 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds an image and its tag; an image that is there already keeps its `created_at`.
+    /// Adds an image and its tag, if its name has one. An image that is there already keeps its
+    /// `created_at`, and stays public if it was.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub fn put_image(&self, record: &ImageRecord) -> Result<(), StoreError> {
         let sql = "INSERT INTO images
-                   (digest, image, size_bytes, created_at, last_used_at, source, config)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                   (digest, image, size_bytes, created_at, last_used_at, source, config, is_private)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                    ON CONFLICT (digest) DO UPDATE SET image = excluded.image,
                      size_bytes = excluded.size_bytes, last_used_at = excluded.last_used_at,
-                     source = excluded.source, config = excluded.config";
+                     source = excluded.source, config = excluded.config,
+                     is_private = min(is_private, excluded.is_private)";
         let row = (
             record.image.digest.as_str(),
             json_text(&record.image)?,
@@ -137,33 +189,73 @@ impl Tx<'_> {
             at_column(record.last_used_at),
             &record.source,
             json_text(&record.config)?,
+            record.is_private,
         );
         self.execute(sql, row)?;
-        self.put_tag(&record.image)
+        if record.image.tag.is_empty() {
+            return Ok(());
+        }
+        self.put_tag(&record.image, &record.image.digest)
     }
 
-    /// Makes the reference's tag name its digest; the image must be there.
+    /// Makes the reference's tag name its digest, which must be that of an image here; in the
+    /// registry it led to `points_to`.
     ///
     /// # Errors
     /// [`StoreError::Database`] when there is no such image.
-    pub fn put_tag(&self, image: &ImageRef) -> Result<(), StoreError> {
-        let sql = "INSERT INTO tags (registry, repository, tag, digest) VALUES (?1, ?2, ?3, ?4)
-                   ON CONFLICT (registry, repository, tag) DO UPDATE SET digest = excluded.digest";
-        let row = (&image.registry, &image.repository, &image.tag, image.digest.as_str());
+    pub fn put_tag(&self, image: &ImageRef, points_to: &Digest) -> Result<(), StoreError> {
+        let sql = "INSERT INTO tags (registry, repository, tag, digest, points_to)
+                   VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT (registry, repository, tag) DO UPDATE
+                   SET digest = excluded.digest, points_to = excluded.points_to";
+        let (digest, points_to) = (image.digest.as_str(), points_to.as_str());
+        let row = (&image.registry, &image.repository, &image.tag, digest, points_to);
         self.execute(sql, row)?;
         Ok(())
     }
 
-    /// Records that a machine was made from the image.
+    /// Lets the app use a private image without asking its registry; twice is once.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
-    pub fn touch_image(&self, digest: &Digest, at: UnixMs) -> Result<(), StoreError> {
+    /// [`StoreError::Database`] when there is no such image or app.
+    pub fn grant_image(&self, digest: &Digest, app: &str) -> Result<(), StoreError> {
+        let sql = "INSERT OR IGNORE INTO image_grants (digest, app) VALUES (?1, ?2)";
+        self.execute(sql, [digest.as_str(), app])?;
+        Ok(())
+    }
+
+    /// Records that everybody may use the image.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn publish_image(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.execute("UPDATE images SET is_private = 0 WHERE digest = ?1", [digest.as_str()])?;
+        Ok(())
+    }
+
+    /// Records that a machine was made from the image; tells whether the image is here.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn touch_image(&self, digest: &Digest, at: UnixMs) -> Result<bool, StoreError> {
         let sql = "UPDATE images SET last_used_at = max(last_used_at, ?2) WHERE digest = ?1";
-        match self.execute(sql, (digest.as_str(), at_column(at)))? {
-            0 => Err(StoreError::not_found("image", digest)),
-            _ => Ok(()),
-        }
+        Ok(self.execute(sql, (digest.as_str(), at_column(at)))? > 0)
+    }
+
+    /// Records that the images that `owner` needs were needed until now.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn touch_images_of(
+        &self,
+        kind: OwnerKind,
+        owner: &str,
+        at: UnixMs,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE images SET last_used_at = max(last_used_at, ?3) WHERE digest IN
+                   (SELECT digest FROM refs WHERE owner_kind = ?1 AND owner = ?2)";
+        self.execute(sql, (kind.as_str(), owner, at_column(at)))?;
+        Ok(())
     }
 
     /// Forgets an image that nothing needs, with its tags and the refs to its own blobs.

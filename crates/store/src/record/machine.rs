@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 mod change;
+mod listing;
+
+pub use listing::MachineListing;
 
 /// All that is stored of a machine, with its current version.
 #[derive(Clone, Debug, PartialEq)]

@@ -85,6 +85,21 @@ impl Tx<'_> {
         self.trim_versions(&version.machine)
     }
 
+    /// Stores what the image of a version needs: known only when the image is here.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn put_image_config(
+        &self,
+        machine: &MachineId,
+        version: &VersionId,
+        config: &ImageConfig,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE versions SET image_config = ?3 WHERE machine = ?1 AND version = ?2";
+        self.execute(sql, (machine.as_str(), version.as_str(), json_text(config)?))?;
+        Ok(())
+    }
+
     fn trim_versions(&self, machine: &MachineId) -> Result<(), StoreError> {
         let sql = "DELETE FROM versions WHERE machine = ?1
                    AND version IS NOT (SELECT version FROM machines WHERE id = ?1)

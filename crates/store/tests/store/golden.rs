@@ -5,15 +5,16 @@
 
 use crate::sample::{
     NOW, app_name, digest, event, image, insert_app, machine, machine_id, run_id, started,
+    version_id,
 };
 use rusqlite::Connection;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use store::{
-    DATABASE_FILE, MachineFilter, MeterInterval, NewPlan, OwnerKind, PlanId, PlanKind, PlanState,
-    SCHEMA_VERSION, Store, StoreError, TokenReach, TokenRecord, TokenRight, TokenScope, Tx,
-    UsageOf,
+    CheckpointRecord, DATABASE_FILE, ImageRecord, MachineFilter, MeterInterval, NewPlan, OwnerKind,
+    PlanId, PlanKind, PlanState, SCHEMA_VERSION, Store, StoreError, TagRecord, TokenReach,
+    TokenRecord, TokenRight, TokenScope, Tx, UsageOf,
 };
 
 fn golden(version: u32) -> PathBuf {
@@ -34,6 +35,18 @@ fn every_older_store_is_migrated_and_read() {
         let store = Store::open(dir.path()).expect("an older store opens");
         assert_eq!(schema_of(dir.path()), SCHEMA_VERSION, "from version {version}");
         check(&store);
+        if version >= 2 {
+            let kept = store.read(|reader| reader.checkpoints_of(&machine_id(1)));
+            assert_eq!(kept.expect("they read"), [checkpoint()]);
+        }
+        if version >= 3 {
+            let found = store.read(|reader| {
+                let private = reader.image(&digest(2))?.expect("the image is there");
+                assert!(private.is_private && reader.is_granted(&digest(2), "web")?);
+                reader.tag("local", "debian", "v2")
+            });
+            assert_eq!(found.expect("they read"), Some(moved_tag()));
+        }
     }
 }
 
@@ -71,7 +84,25 @@ fn populate(tx: &Tx<'_>) -> Result<(), StoreError> {
     )?;
     tx.complete_step(plan, "fetch", &json!({"bytes": 1}), NOW)?;
     tx.open_interval(&interval())?;
-    tx.insert_token(&token())
+    tx.insert_checkpoint(&checkpoint())?;
+    tx.insert_token(&token())?;
+    tx.put_image(&ImageRecord { is_private: true, ..image(2) })?;
+    tx.put_tag(&image(2).image, &moved_tag().points_to)?;
+    tx.grant_image(&digest(2), app_name().as_str())
+}
+
+fn moved_tag() -> TagRecord {
+    TagRecord { digest: digest(2), points_to: digest(3) }
+}
+
+fn checkpoint() -> CheckpointRecord {
+    CheckpointRecord {
+        id: version_id(2),
+        machine: machine_id(1),
+        base: digest(2),
+        created_at: NOW,
+        expires_at: NOW.plus(model::DurationMs::from_secs(86_400)),
+    }
 }
 
 fn interval() -> MeterInterval {
@@ -107,7 +138,7 @@ fn check(store: &Store) {
         assert_eq!(machines[0].machine, started(2, 1));
         assert_eq!(machines[0].spec, machine(1).spec);
         assert_eq!(r.events(&machine_id(1), 50, None)?, [event(1, 1)]);
-        assert_eq!(r.images()?, [image(1)]);
+        assert_eq!(r.image(&digest(1))?, Some(image(1)));
         assert_eq!(r.machines_of_image(&digest(1))?, [machine_id(1)]);
         let plan = r.plan(PlanId(1))?.expect("the plan is there");
         assert_eq!((plan.next_step(), plan.state), (Some("swap"), PlanState::Running));

@@ -4,11 +4,12 @@ use crate::sample::{
     NOW, app, app_name, digest, image, machine, machine_id, network, open, open_with_app, refuse,
     run_id, write,
 };
+use model::spec::ImageRef;
 use model::{DurationMs, UnixMs};
 use serde_json::json;
 use store::{
-    MeterInterval, NewPlan, OwnerKind, PlanKind, Store, StoreError, TokenReach, TokenRecord,
-    TokenRight, TokenScope, Usage, UsageOf,
+    ImageRecord, MeterInterval, NewPlan, OwnerKind, PlanKind, Store, StoreError, TagRecord,
+    TokenReach, TokenRecord, TokenRight, TokenScope, Usage, UsageOf,
 };
 
 #[test]
@@ -36,8 +37,9 @@ fn an_image_stays_while_something_needs_it() {
         tx.add_ref(OwnerKind::Machine, machine_id(1).as_str(), &digest(1))
     });
     assert_eq!(store.read(|r| r.image(&digest(1))).expect("reads"), Some(image(1)));
-    let tagged = store.read(|r| r.tagged_digest("local", "debian", "v1")).expect("reads");
-    assert_eq!(tagged, Some(digest(1)));
+    let tagged = || store.read(|r| r.tag("local", "debian", "v1")).expect("reads");
+    let plain = TagRecord { digest: digest(1), points_to: digest(1) };
+    assert_eq!(tagged(), Some(plain));
     assert_eq!(store.read(|r| r.machines_of_image(&digest(1))).expect("reads"), [machine_id(1)]);
     let error = refuse(&store, |tx| tx.delete_image(&digest(1)));
     assert!(matches!(error, StoreError::Referenced { referrers: 1, .. }), "{error}");
@@ -47,8 +49,61 @@ fn an_image_stays_while_something_needs_it() {
         tx.delete_image(&digest(1))
     });
     assert!(store.read(|r| r.digests_in_use()).expect("reads").is_empty());
-    let tagged = store.read(|r| r.tagged_digest("local", "debian", "v1")).expect("reads");
-    assert_eq!(tagged, None, "the tag goes with its image");
+    assert_eq!(tagged(), None, "the tag goes with its image");
+}
+
+#[test]
+fn a_private_image_is_for_those_who_were_granted_it() {
+    let (_dir, store) = open_with_app();
+    let private = || ImageRecord { is_private: true, ..image(1) };
+    let is_granted = || store.read(|r| r.is_granted(&digest(1), "web")).expect("reads");
+    let is_private = || {
+        let found = store.read(|r| r.image(&digest(1))).expect("reads");
+        found.map(|image| image.is_private)
+    };
+    write(&store, move |tx| tx.put_image(&private()));
+    assert_eq!((is_private(), is_granted()), (Some(true), false));
+    write(&store, |tx| tx.grant_image(&digest(1), "web"));
+    write(&store, |tx| tx.grant_image(&digest(1), "web"));
+    assert!(is_granted());
+    drop(refuse(&store, |tx| tx.grant_image(&digest(1), "nobody")));
+    drop(refuse(&store, |tx| tx.grant_image(&digest(2), "web")));
+    write(&store, |tx| tx.delete_app(&app_name()));
+    assert!(!is_granted(), "whoever takes the name later has no right to it");
+    write(&store, |tx| tx.put_image(&image(1)));
+    write(&store, move |tx| tx.put_image(&private()));
+    assert_eq!(is_private(), Some(false), "what was public stays public");
+}
+
+#[test]
+fn tags_move_and_images_without_a_tag_have_none() {
+    let (_dir, store) = open();
+    write(&store, |tx| {
+        tx.put_image(&image(1))?;
+        let nameless = ImageRef { tag: String::new(), ..image(2).image };
+        tx.put_image(&ImageRecord { image: nameless, ..image(2) })?;
+        tx.put_tag(&ImageRef { digest: digest(2), ..image(1).image }, &digest(3))
+    });
+    let tag = store.read(|r| r.tag("local", "debian", "v1")).expect("reads");
+    assert_eq!(tag, Some(TagRecord { digest: digest(2), points_to: digest(3) }));
+    let names = |n| store.read(|r| r.tags_of(&digest(n))).expect("reads");
+    assert_eq!((names(1), names(2)), (vec![], vec!["local/debian:v1".to_owned()]));
+}
+
+#[test]
+fn an_image_was_used_until_its_last_machine_went() {
+    let (_dir, store) = open();
+    let later = UnixMs(NOW.0 + 5);
+    write(&store, move |tx| {
+        tx.put_image(&image(1))?;
+        tx.put_image(&image(2))?;
+        tx.add_ref(OwnerKind::Machine, machine_id(1).as_str(), &digest(1))?;
+        tx.touch_images_of(OwnerKind::Machine, machine_id(1).as_str(), later)
+    });
+    let used = store.read(|r| r.images()).expect("reads").into_iter().map(|i| i.last_used_at);
+    assert_eq!(used.collect::<Vec<_>>(), [later, NOW]);
+    let counted = store.read(|r| r.machines_by_image()).expect("reads");
+    assert_eq!(counted, [(digest(1), 1)].into());
 }
 
 #[test]

@@ -108,6 +108,7 @@ pub(crate) fn image(n: u32) -> ImageRecord {
         created_at: NOW,
         last_used_at: NOW,
         source: "rootfs_tar".to_owned(),
+        is_private: false,
     }
 }
 

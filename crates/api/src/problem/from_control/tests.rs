@@ -2,6 +2,8 @@
 
 use super::{ControlError, MachineId, Problem, UnixMs};
 use model::admit::{Asked, LeaseHeld, Refused};
+use registry::RegistryError;
+use std::sync::Arc;
 
 #[track_caller]
 fn check(error: ControlError, status: u16, text: &str) {
@@ -111,6 +113,63 @@ fn bounds_and_preconditions_have_their_statuses() {
     check_code(&full, 507, "disk_full", true);
     check_code(&ControlError::ShuttingDown, 503, "shutting_down", true);
     check_code(&ControlError::Bug { message: String::new() }, 500, "internal", false);
+}
+
+#[track_caller]
+fn check_registry(error: RegistryError, status: u16, begin: &str) {
+    let alone = Problem::from_control(&ControlError::Registry(error.clone()), None);
+    assert_eq!(alone.status.as_u16(), status, "{error}");
+    assert!(alone.body.error.starts_with(begin), "{}", alone.body.error);
+    let shared = ControlError::Shared(Arc::new(ControlError::Registry(error)));
+    assert_eq!(Problem::from_control(&shared, None), alone);
+}
+
+#[test]
+fn what_a_registry_says_is_not_said_of_the_caller_s_token() {
+    let (host, repository) = (|| "r.io".to_owned(), || "web".to_owned());
+    let denied = |who| RegistryError::Unauthorized {
+        host: host(),
+        repository: repository(),
+        who,
+        said_text: String::new(),
+    };
+    check_registry(denied("anybody"), 403, "permission_denied: registry `r.io`");
+    check_registry(denied("these credentials"), 403, "permission_denied: ");
+    check_registry(
+        RegistryError::NotAllowed { registry: host(), repository: repository() },
+        403,
+        "permission_denied: ",
+    );
+    check_registry(
+        RegistryError::NotFound {
+            host: host(),
+            what: "web:1".to_owned(),
+            said_text: String::new(),
+        },
+        404,
+        "not_found: ",
+    );
+    let reference = "A b".parse::<registry::Reference>().expect_err("no reference");
+    check_registry(reference.into(), 400, "invalid_argument: ");
+    let source = Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+    check_registry(
+        RegistryError::Unreachable { host: host(), source },
+        502,
+        "unavailable: cannot connect to `r.io`: connection refused",
+    );
+    let after = std::time::Duration::from_secs(30);
+    check_registry(
+        RegistryError::Timeout { host: host(), doing: "answer", after },
+        504,
+        "deadline_exceeded: ",
+    );
+}
+
+#[test]
+fn images_without_a_way_or_room_have_their_statuses() {
+    let status = |error| Problem::from_control(&error, None).status.as_u16();
+    assert_eq!(status(ControlError::NoWayOut { registry: "r.io".to_owned() }), 403);
+    assert_eq!(status(ControlError::LittleRoom { needed_bytes: 2, free_bytes: 1 }), 507);
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn record(state: State) -> MachineRecord {
             owed: None,
             hold_down: None,
             nudges: Nudges::default(),
+            unprepared: None,
         },
         spec: MachineSpec {
             image: "demo".to_owned(),
@@ -95,8 +96,14 @@ fn sleep_and_failure_are_shown_in_their_states() {
         accepted_at: NOON,
         started_at: None,
     };
-    let frozen =
-        State::Suspended { run, depth: Depth::Freeze, since: NOON, ram_bytes: 4096, wake: None };
+    let frozen = State::Suspended {
+        run,
+        depth: Depth::Freeze,
+        since: NOON,
+        ram_bytes: 4096,
+        cause: None,
+        wake: None,
+    };
     let shown = machine(&record(frozen));
     assert_eq!(shown.state, "suspended");
     assert_eq!(

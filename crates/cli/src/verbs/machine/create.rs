@@ -2,10 +2,13 @@
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::images;
+use crate::pull::Watcher;
 use anyhow::Context as _;
 use api::contract::config::{Guest, Init, MachineConfig, Restart, Rootfs};
 use api::contract::{CreateMachine, Machine};
 use clap::Args;
+use client::Client;
 use std::path::PathBuf;
 
 /// What a machine should be.
@@ -126,12 +129,12 @@ pub(super) async fn create(context: &Context, args: &CreateArgs) -> anyhow::Resu
     ensure_app(context, &args.app).await?;
     let machine = match &args.config {
         Some(file) => {
+            let config = read_config(file)?;
+            let client = client_for(context, config["image"].as_str().unwrap_or_default()).await?;
             let body = serde_json::json!({
-                "config": read_config(file)?,
-                "name": args.wish.name,
-                "skip_launch": args.skip_launch,
+                "config": config, "name": args.wish.name, "skip_launch": args.skip_launch,
             });
-            context.client.create_machine_raw(&args.app, &body).await?
+            client.create_machine_raw(&args.app, &body).await?
         }
         None => {
             let image = args.image.as_deref().unwrap_or_default();
@@ -142,7 +145,13 @@ pub(super) async fn create(context: &Context, args: &CreateArgs) -> anyhow::Resu
     context.show(&machine, |machine| machine.id.clone())
 }
 
-/// Creates the machine that `config` describes.
+/// The client that creates machines from `image`, which is pulled first when it is not here.
+async fn client_for(context: &Context, image: &str) -> anyhow::Result<Client> {
+    let watcher = if context.is_json { Watcher::Nobody } else { Watcher::Person };
+    images::ready_for(&context.client, image, watcher).await
+}
+
+/// Creates the machine that `config` describes; its image is pulled first when it is not here.
 pub(crate) async fn create_with(
     context: &Context,
     app: &str,
@@ -150,13 +159,14 @@ pub(crate) async fn create_with(
     config: MachineConfig,
     skip_launch: bool,
 ) -> anyhow::Result<Machine> {
+    let client = client_for(context, config.image.as_deref().unwrap_or_default()).await?;
     let body = CreateMachine {
         config: Some(config),
         name: wish.name.clone(),
         skip_launch: Some(skip_launch),
         ..CreateMachine::default()
     };
-    Ok(context.client.create_machine(app, &body).await?)
+    Ok(client.create_machine(app, &body).await?)
 }
 
 /// Makes the app when it is missing.

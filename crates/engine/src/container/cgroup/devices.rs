@@ -1,22 +1,154 @@
 //! Which device nodes may be opened: those of a private `/dev`, and no other.
+//!
+//! Making nodes is allowed, as in Docker: they cannot be opened. On v1 the controller's files say so,
+//! on v2 a program ([`crate::bpf`]) that is loaded once for each shim and attached to each machine's
+//! cgroup: 0.02 to 0.1 ms.
 
 use super::files::write;
+use super::hierarchies::{Controller, Hierarchies};
+use crate::bpf::{self, Instruction, Register};
 use crate::error::EngineError;
+use rustix::io::Errno;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Character devices that a machine may use, `major:minor`.
+/// Character devices that a machine may use: major number, and minor number if not all of them.
 ///
 /// null, zero, full, random, urandom, tty, ptmx, pseudo terminals: Docker's default list without
 /// the console.
-const ALLOWED: [&str; 8] = ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2", "136:*"];
+const ALLOWED: [(i32, Option<i32>); 8] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(2)),
+    (136, None),
+];
 
-/// Confines a v1 directory. Making nodes is allowed, as in Docker: they cannot be opened.
+/// Confines a v1 directory.
 pub(super) fn set_v1(dir: &Path) -> Result<(), EngineError> {
     write(&dir.join("devices.deny"), "a")?;
     let allow = dir.join("devices.allow");
-    for number in ALLOWED {
-        write(&allow, &format!("c {number} rwm"))?;
+    for (major, minor) in ALLOWED {
+        let minor = minor.map_or("*".to_owned(), |minor| minor.to_string());
+        write(&allow, &format!("c {major}:{minor} rwm"))?;
     }
     write(&allow, "c *:* m")?;
     write(&allow, "b *:* m")
+}
+
+/// The same rules for v2 directories.
+#[derive(Debug)]
+pub(crate) struct DeviceProgram(OwnedFd);
+
+impl DeviceProgram {
+    /// Loads the program where v1 does not do its work. A host that does not let us has none; its
+    /// machines make no nodes instead.
+    pub(crate) fn for_host(hierarchies: &Hierarchies) -> Option<Self> {
+        let is_needed =
+            hierarchies.v2.is_some() && hierarchies.v1_of(Controller::Devices).is_none();
+        is_needed.then(Self::load).and_then(Result::ok)
+    }
+
+    fn load() -> Result<Self, Errno> {
+        bpf::load_device_program(&rules()).map(Self)
+    }
+
+    /// Confines the v2 directory `dir` and those below.
+    pub(super) fn attach(&self, dir: BorrowedFd<'_>) -> Result<(), Errno> {
+        bpf::attach_device_program(self.0.as_fd(), dir)
+    }
+}
+
+/// Bits of `access_type`: the kind of device below, what is wanted of it above.
+/// Source: `BPF_DEVCG_*` of the kernel's `include/uapi/linux/bpf.h`.
+const KIND_BITS: i32 = 0xffff;
+const KIND_CHARACTER: i32 = 2;
+const ACCESS_SHIFT: i32 = 16;
+const ACCESS_MAKE: i32 = 1;
+
+/// The rules as a program.
+fn rules() -> Vec<Instruction> {
+    use Register::{Access, Answer, Context, Kind, Major, Minor};
+    let mut program = vec![
+        Instruction::load(Access, Context, 0),
+        Instruction::load(Major, Context, 4),
+        Instruction::load(Minor, Context, 8),
+        Instruction::copy(Kind, Access),
+        Instruction::and(Kind, KIND_BITS),
+        Instruction::shift_right(Access, ACCESS_SHIFT),
+        Instruction::set(Answer, 1),
+        // Nothing but making a node: as it is.
+        Instruction::skip_if_other(Access, ACCESS_MAKE, 1),
+        Instruction::exit(),
+        Instruction::skip_if_equal(Kind, KIND_CHARACTER, 2),
+        Instruction::set(Answer, 0),
+        Instruction::exit(),
+    ];
+    for (major, minor) in ALLOWED {
+        match minor {
+            Some(minor) => program.extend([
+                Instruction::skip_if_other(Major, major, 2),
+                Instruction::skip_if_other(Minor, minor, 1),
+                Instruction::exit(),
+            ]),
+            None => {
+                program.extend([Instruction::skip_if_other(Major, major, 1), Instruction::exit()])
+            }
+        }
+    }
+    program.extend([Instruction::set(Answer, 0), Instruction::exit()]);
+    program
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::cgroup::files::{make_dir, open_dir, remove_tree};
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    /// A v2 cgroup, removed with this.
+    struct Group(PathBuf);
+
+    impl Drop for Group {
+        fn drop(&mut self) {
+            remove_tree(&self.0).ok();
+        }
+    }
+
+    /// Runs in the cgroup `$0`, makes the nodes in `$1`.
+    const SCRIPT: &str = "
+        set -e
+        echo $$ >\"$0/cgroup.procs\"
+        is_refused() { ! (: <\"$1\") 2>/dev/null; }
+        cd \"$1\"
+        mknod disk b 7 0
+        mknod kmsg c 1 11
+        mknod console c 5 1
+        for node in disk kmsg console; do is_refused $node; done
+        : </dev/null
+        : </dev/zero
+        : </dev/urandom
+        : </dev/pts/ptmx";
+
+    #[test]
+    fn the_program_refuses_to_open_what_may_be_made() {
+        let v2 = Hierarchies::detect().expect("/proc").v2.expect("a v2 tree is mounted");
+        let program = match DeviceProgram::load() {
+            Ok(program) => program,
+            Err(why) => return println!("skipped: no device program can be loaded: {why}"),
+        };
+        let group = Group(v2.path.join(format!("dormouse-devices-{}", std::process::id())));
+        make_dir(&group.0).expect("a cgroup");
+        program.attach(open_dir(&group.0).expect("just made").as_fd()).expect("attached");
+        let nodes = std::env::temp_dir().join(group.0.file_name().expect("a name"));
+        std::fs::create_dir(&nodes).expect("a directory");
+        let ran = Command::new("sh").args(["-c", SCRIPT]).args([&group.0, &nodes]).output();
+        std::fs::remove_dir_all(&nodes).expect("our own");
+        let ran = ran.expect("sh");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
 }

@@ -14,7 +14,11 @@ const EMPTY_WAIT: Duration = Duration::from_secs(5);
 const RETRY_EVERY: Duration = Duration::from_micros(500);
 
 /// Files that the owner of a delegated v2 cgroup writes. Source: cgroups(7), "Cgroup delegation".
-const DELEGATED_FILES: [&str; 4] = ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+pub(super) const DELEGATED_V2: [&str; 4] =
+    ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+
+/// The same for a v1 hierarchy without controllers.
+pub(super) const DELEGATED_V1: [&str; 3] = ["", "cgroup.procs", "tasks"];
 
 /// Writes `value` to a control file.
 pub(super) fn write(path: &Path, value: &str) -> Result<(), EngineError> {
@@ -82,9 +86,9 @@ pub(super) fn make_dir(path: &Path) -> Result<(), EngineError> {
     .map_err(EngineError::cgroup("make", path))
 }
 
-/// Gives a v2 directory to `owner`.
-pub(super) fn delegate(dir: &Path, owner: u32) -> Result<(), EngineError> {
-    for file in DELEGATED_FILES {
+/// Gives a directory and those `files` in it to `owner`.
+pub(super) fn delegate(dir: &Path, files: &[&str], owner: u32) -> Result<(), EngineError> {
+    for file in files {
         let path = dir.join(file);
         chown(&path, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))
             .map_err(EngineError::cgroup("give away", &path))?;

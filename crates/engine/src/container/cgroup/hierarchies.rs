@@ -35,6 +35,10 @@ impl Controller {
         [Self::Memory, Self::Cpu, Self::CpuAcct, Self::Pids, Self::Devices, Self::Freezer];
 }
 
+/// Super block option of the v1 hierarchy that belongs to inits. Source: systemd's "Control Group
+/// APIs and Delegation", legacy hierarchy.
+const INIT_V1: &str = "name=systemd";
+
 /// A mounted v1 hierarchy with those of its controllers that we know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct V1 {
@@ -54,6 +58,8 @@ pub(super) struct V2 {
 pub(crate) struct Hierarchies {
     pub(super) v1: Vec<V1>,
     pub(super) v2: Option<V2>,
+    /// The v1 hierarchy without controllers in which inits keep their books.
+    pub(super) init_v1: Option<PathBuf>,
 }
 
 impl Hierarchies {
@@ -73,12 +79,15 @@ impl Hierarchies {
 
     /// The hierarchies in a `mountinfo` text; v2 without its controllers.
     fn parse(mountinfo: &str) -> Self {
-        let mut found = Self { v1: Vec::new(), v2: None };
+        let mut found = Self { v1: Vec::new(), v2: None, init_v1: None };
         for line in mountinfo.lines() {
             let Some((path, kind, options)) = parse_line(line) else { continue };
             match kind {
                 "cgroup2" if found.v2.is_none() => {
                     found.v2 = Some(V2 { path, controllers: BTreeSet::new() });
+                }
+                "cgroup" if options.split(',').any(|option| option == INIT_V1) => {
+                    found.init_v1.get_or_insert(path);
                 }
                 "cgroup" => {
                     let controllers = known(options.split(','));
@@ -147,6 +156,7 @@ mod tests {
         assert_eq!(place(Controller::Memory).as_deref(), Some("/sys/fs/cgroup/memory"));
         assert_eq!(place(Controller::Devices), None);
         assert_eq!(found.v1.len(), 4, "named hierarchies and bind mounts are not ours");
+        assert_eq!(found.init_v1.as_deref(), Some(Path::new("/sys/fs/cgroup/systemd")));
         assert_eq!(found.v2.expect("v2").path, Path::new("/sys/fs/cgroup/unified"));
     }
 

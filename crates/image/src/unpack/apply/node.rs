@@ -1,9 +1,10 @@
 //! What every placed entry gets: content, owner, permissions, times.
 
 use super::failed;
+use crate::limits::XATTRS_MAX_BYTES;
 use crate::unpack::failure::UnpackFailure;
 use crate::unpack::tar_stream::{Entry, Kind};
-use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, fchmod};
+use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, fchmod, flistxattr, fremovexattr};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -33,6 +34,20 @@ pub(super) fn copy_content(
             n => file.write_all(&chunk[..n]).map_err(failed("write", entry))?,
         }
     }
+}
+
+/// Removes every attribute that an archive may have set on a directory.
+pub(super) fn clear_xattrs(file: impl AsFd, entry: &Entry) -> Result<(), UnpackFailure> {
+    let clear = || -> rustix::io::Result<()> {
+        let mut names = vec![0; XATTRS_MAX_BYTES];
+        let n_bytes = flistxattr(&file, names.as_mut_slice())?;
+        let mut names = names[..n_bytes].split(|b| *b == 0);
+        names.try_for_each(|name| match is_kept(name, &Kind::Directory) {
+            true => fremovexattr(&file, name),
+            false => Ok(()),
+        })
+    };
+    clear().map_err(failed("clear the attributes of", entry))
 }
 
 /// Sets owner, then permissions: a change of owner clears the set-id bits.

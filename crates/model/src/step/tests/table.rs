@@ -64,7 +64,7 @@ fn reports() -> Vec<Column> {
         ("sleep failed", Event::SleepFailed { run: run_id(1), message: "m".to_owned() }),
         ("woke", Event::Woke { run: run_id(1) }),
         ("removed", Event::Removed),
-        ("reboot", Event::HostRebooted { seed: RunSeed { boot: boot(1), ..seed(9) }, policy }),
+        ("reboot", reboot(policy, false)),
     ]
 }
 

@@ -92,7 +92,8 @@ impl Sim {
         for (kind, _) in timers(&self.stored) {
             self.arm_as_stored(kind);
         }
-        let reboot = Event::HostRebooted { seed: self.seed(), policy: self.policy };
+        let auto_destroy = self.chance.percent(1);
+        let reboot = Event::HostRebooted { seed: self.seed(), policy: self.policy, auto_destroy };
         self.submit_for_sure(&reboot);
         self.reap();
         if let Some(report) = self.inspect() {

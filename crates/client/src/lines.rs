@@ -1,0 +1,49 @@
+//! Answers that come line by line, each one JSON object.
+
+use crate::ClientError;
+use crate::connection::Sender;
+use http_body_util::BodyExt as _;
+use hyper::Response;
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+
+/// Longest line: 16 KiB of a log's text, each byte escaped, with its other fields; the layers of a
+/// pull, at most 127, have less.
+const LINE_MAX_BYTES: usize = 128 * 1024;
+
+/// The lines of one answer. Dropping it ends the call.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    path: String,
+    body: Incoming,
+    buffer: Vec<u8>,
+    _connection: Sender,
+}
+
+impl Lines {
+    /// The lines of the answer to a request for `path`.
+    pub(crate) fn new(path: String, answer: (Response<Incoming>, Sender)) -> Self {
+        let (response, connection) = answer;
+        Self { path, body: response.into_body(), buffer: Vec::new(), _connection: connection }
+    }
+
+    /// The next line; `None` at the end.
+    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return serde_json::from_slice(&line)
+                    .map(Some)
+                    .map_err(|source| ClientError::Decode { path: self.path.clone(), source });
+            }
+            if self.buffer.len() > LINE_MAX_BYTES {
+                let path = self.path.clone();
+                return Err(ClientError::TooLarge { path, max_bytes: LINE_MAX_BYTES });
+            }
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            if let Some(data) = frame?.data_ref() {
+                self.buffer.extend_from_slice(data);
+            }
+        }
+    }
+}

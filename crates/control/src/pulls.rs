@@ -1,0 +1,196 @@
+//! Images from registries: one download for everybody who waits for the same image.
+//!
+//! * `find`: what a reference names, and whether this caller may have it.
+//! * `registries`: which way to which registry, and with whose credentials.
+//! * `job`: one pull, from the manifest to the record; `fetch`: its blobs.
+//! * `board`, `handle`: how far it is.
+//! * `prepare`: the image of a machine that is being created or updated.
+//! * `budget`: unused images go when there are too many.
+//!
+//! A pull is not durable: after a death of control the plans that need its image begin it again, and
+//! the image store has kept what had come. Credentials are in memory only.
+
+mod board;
+mod budget;
+mod fetch;
+mod find;
+mod handle;
+mod job;
+mod prepare;
+mod registries;
+
+pub(crate) use budget::{free_for_ever, is_let_go, let_go, shelf};
+pub(crate) use find::{Found, LOCAL, find};
+pub use handle::PullHandle;
+pub(crate) use job::Target;
+pub(crate) use prepare::prepare;
+pub use registries::ImageSettings;
+
+use crate::error::ControlError;
+use crate::inner::Inner;
+use board::{Board, Brought, JobState};
+use model::{Digest, MachineId};
+use net::Router;
+use net::router::Egress;
+use registries::Registries;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use store::ImageRecord;
+use tokio::sync::{Notify, Semaphore, watch};
+
+/// Images that are pulled at once; each fetches several blobs, and unpacking keeps a core busy.
+const PULLS_AT_ONCE: usize = 4;
+
+/// All pulls of this process.
+#[derive(Debug)]
+pub(crate) struct Pulls {
+    registries: Registries,
+    /// Most that images take before unused ones go, in bytes.
+    budget_bytes: u64,
+    turns: Semaphore,
+    under_way: Mutex<UnderWay>,
+    /// Rung when an image has come: there may be too many now.
+    brought: Notify,
+}
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    jobs: HashMap<JobKey, watch::Receiver<JobState>>,
+    /// One pull of an image at a time, from wherever.
+    locks: HashMap<Digest, Weak<tokio::sync::Mutex<()>>>,
+    /// What machines that are being prepared wait for, with the credentials for it.
+    wishes: HashMap<MachineId, Target>,
+}
+
+/// Pulls of the same image from the same place are one. From another place they are not: whoever has
+/// seen a manifest there has not shown that the content is theirs to have here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct JobKey {
+    digest: Digest,
+    registry: String,
+    repository: String,
+    is_owners: bool,
+}
+
+/// A pull that somebody waits for.
+#[derive(Debug)]
+pub(crate) struct Job(watch::Receiver<JobState>);
+
+impl Job {
+    /// One that has ended already: the image is here.
+    pub(crate) fn done(record: ImageRecord) -> Self {
+        Self(watch::channel(JobState::ended(Brought { record, is_new: false })).1)
+    }
+
+    /// Waits for its end.
+    async fn outcome(mut self) -> Result<Brought, ControlError> {
+        let lost = || ControlError::Bug { message: "a pull has ended without a word".to_owned() };
+        let ended = self.0.wait_for(|state| state.outcome.is_some()).await;
+        let outcome = ended.ok().and_then(|state| state.outcome.clone()).ok_or_else(lost)?;
+        outcome.map_err(ControlError::Shared)
+    }
+}
+
+impl Pulls {
+    pub(crate) fn open(
+        settings: &ImageSettings,
+        egress: Egress,
+        router: &Router,
+        data_dir: &Path,
+    ) -> Result<Self, ControlError> {
+        let budget_bytes = match settings.budget_bytes {
+            Some(n_bytes) => n_bytes,
+            None => budget::default_bytes(data_dir)?,
+        };
+        Ok(Self {
+            registries: Registries::open(settings, egress, router)?,
+            budget_bytes,
+            turns: Semaphore::new(PULLS_AT_ONCE),
+            under_way: Mutex::default(),
+            brought: Notify::new(),
+        })
+    }
+
+    /// Whether the image is being pulled, or a machine that is being prepared waits for it.
+    pub(crate) fn is_wanted(&self, digest: &Digest) -> bool {
+        let under_way = self.under_way();
+        under_way.jobs.keys().any(|key| key.digest == *digest)
+            || under_way.wishes.values().any(|target| target.digest() == digest)
+    }
+
+    /// Keeps what a machine's preparation will need, until that has ended.
+    pub(crate) fn wish(&self, machine: &MachineId, target: Target) {
+        self.under_way().wishes.insert(machine.clone(), target);
+    }
+
+    /// Forgets what a machine's preparation needed.
+    pub(crate) fn forget(&self, machine: &MachineId) {
+        self.under_way().wishes.remove(machine);
+    }
+
+    fn wish_of(&self, machine: &MachineId) -> Option<Target> {
+        self.under_way().wishes.get(machine).cloned()
+    }
+
+    fn lock_of(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let locks = &mut self.under_way().locks;
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = locks.get(digest).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::default();
+        locks.insert(digest.clone(), Arc::downgrade(&lock));
+        lock
+    }
+
+    /// The tables are whole after each change, so a panic elsewhere does not spoil them.
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Joins the pull of the target, beginning it if nobody has. It goes on to its end whoever leaves.
+pub(crate) fn join(inner: &Arc<Inner>, target: Target) -> Job {
+    let key = target.key();
+    let mut under_way = inner.pulls.under_way();
+    if let Some(job) = under_way.jobs.get(&key) {
+        return Job(job.clone());
+    }
+    let (board, receiver) = Board::new(target.digest().clone());
+    under_way.jobs.insert(key.clone(), receiver.clone());
+    drop(under_way);
+    let inner = Arc::clone(inner);
+    tokio::spawn(async move {
+        let entry = Entry { inner: Arc::clone(&inner), key };
+        let outcome = job::run(&inner, &target, &board).await;
+        // Whoever comes from now on finds what is here, and not a failure of the past.
+        drop(entry);
+        board.end(outcome.map_err(Arc::new));
+        inner.pulls.brought.notify_one();
+    });
+    Job(receiver)
+}
+
+/// A pull's place in the table; given up also when its task panics.
+struct Entry {
+    inner: Arc<Inner>,
+    key: JobKey,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.inner.pulls.under_way().jobs.remove(&self.key);
+    }
+}
+
+/// Runs `work` on a thread that may block.
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ControlError> + Send + 'static,
+) -> Result<T, ControlError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(bug(&panic)))
+}
+
+fn bug(panic: &tokio::task::JoinError) -> ControlError {
+    ControlError::Bug { message: panic.to_string() }
+}

@@ -1,0 +1,197 @@
+//! One pull, from the manifest to the record.
+
+use super::board::{Board, Brought};
+use super::fetch::Fetcher;
+use super::{JobKey, LOCAL, find, off_runtime};
+use crate::error::ControlError;
+use crate::facade::{ImageAccess, ImageCaller};
+use crate::inner::Inner;
+use image::{ImageError, Pull};
+use model::Digest;
+use model::pressure::{NEW_REFUSED_BELOW, Room};
+use registry::{Credentials, Platform, Reference, RegistryError, Repository, Resolved};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{ImageRecord, MachineRecord};
+
+/// Longest time to find out what a reference names: a person waits for the answer.
+pub(super) const RESOLVE_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes that an image needs while it is made, for each byte of its blobs: the blobs, the unpacked
+/// tree and the packed file system. Measured: layers grow two- to threefold when unpacked.
+const ROOM_FACTOR: u64 = 3;
+
+/// An image to be pulled: what it is, where it is, and who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The image by its digest.
+    reference: Reference,
+    digest: Digest,
+    access: ImageAccess,
+    /// Its documents, if they have been read already.
+    resolved: Option<Arc<Resolved>>,
+    /// Whether it was found by its tag: a tag beside a digest proves nothing.
+    is_by_tag: bool,
+}
+
+impl Target {
+    /// An image that was resolved for `access`.
+    pub(super) fn new(reference: &Reference, resolved: Resolved, access: ImageAccess) -> Self {
+        let digest = resolved.manifest_digest.clone();
+        let is_by_tag = reference.digest().is_none();
+        let reference = reference.pinned_to(digest.clone());
+        Self { reference, digest, access, resolved: Some(Arc::new(resolved)), is_by_tag }
+    }
+
+    /// The image of a machine that was created when the image could be had; who asked then, and with
+    /// what, is not known any more.
+    pub(super) fn of_machine(record: &MachineRecord) -> Result<Self, ControlError> {
+        let digest = record.image.digest.clone();
+        if record.image.registry == LOCAL {
+            return Err(ControlError::Image(ImageError::Missing { digest }));
+        }
+        let reference: Reference = record.spec.image.parse().map_err(RegistryError::from)?;
+        let reference = reference.pinned_to(digest.clone());
+        let access = ImageAccess::default();
+        Ok(Self { reference, digest, access, resolved: None, is_by_tag: false })
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// What names the image in records, once it is resolved.
+    pub(crate) fn image_ref(&self) -> model::spec::ImageRef {
+        self.reference.image_ref(self.digest.clone())
+    }
+
+    pub(super) fn key(&self) -> JobKey {
+        JobKey {
+            digest: self.digest.clone(),
+            registry: self.reference.registry().served_by().to_owned(),
+            repository: self.reference.repository().to_owned(),
+            is_owners: self.access.caller == ImageCaller::Owner,
+        }
+    }
+}
+
+/// Brings the image, when its turn comes.
+pub(super) async fn run(
+    inner: &Arc<Inner>,
+    target: &Target,
+    board: &Board,
+) -> Result<Brought, ControlError> {
+    let pulls = &inner.pulls;
+    let lock = pulls.lock_of(&target.digest);
+    let _alone = lock.lock().await;
+    let _turn = pulls.turns.acquire().await.expect("nobody closes it");
+    if let Some(record) = find::here(inner, &target.digest).await?
+        && !record.is_private
+    {
+        return Ok(Brought { record, is_new: false });
+    }
+    let access = pulls.registries.with_credentials(&target.reference, &target.access)?;
+    let repository = pulls.registries.repository(&target.reference, &access)?;
+    let resolved = match &target.resolved {
+        Some(resolved) => Arc::clone(resolved),
+        None => Arc::new(repository.resolve(&Platform::host()).await?),
+    };
+    let is_private = needs_credentials(inner, target, &access).await?;
+    failpoint::hit("pull.resolved");
+    let pull = begin(inner, &resolved).await?;
+    board.list(&pull.blobs());
+    let pull = fetch(inner, pull, repository, board).await?;
+    failpoint::hit("pull.fetched");
+    let (store, derived, name) = (Arc::clone(inner), board.clone(), resolved.image_ref.clone());
+    let imported = off_runtime(move || Ok(store.images.derive(pull, name, &derived)?)).await?;
+    failpoint::hit("pull.derived");
+    let now = model::clock::now();
+    let record = ImageRecord {
+        image: imported.image_ref,
+        config: imported.config,
+        size_bytes: imported.size_bytes,
+        created_at: now,
+        last_used_at: now,
+        source: "registry".to_owned(),
+        is_private,
+    };
+    let points_to = target.is_by_tag.then(|| resolved.tag_digest.clone());
+    let record = note(inner, record, points_to, access.caller).await?;
+    Ok(Brought { record, is_new: imported.is_new })
+}
+
+/// Whether the image is only for those who show credentials.
+///
+/// Also when nobody can tell: a secret that was shown to the wrong people cannot be taken back.
+async fn needs_credentials(
+    inner: &Inner,
+    target: &Target,
+    access: &ImageAccess,
+) -> Result<bool, ControlError> {
+    if access.credentials == Credentials::Anonymous {
+        return Ok(false);
+    }
+    let anybody = inner.pulls.registries.anonymous(&target.reference, &access.caller)?;
+    let seen = tokio::time::timeout(RESOLVE_MAX, anybody.head()).await;
+    Ok(!matches!(seen, Ok(Ok(digest)) if digest == target.digest))
+}
+
+async fn begin(inner: &Arc<Inner>, resolved: &Arc<Resolved>) -> Result<Pull, ControlError> {
+    let (store, resolved) = (Arc::clone(inner), Arc::clone(resolved));
+    off_runtime(move || {
+        expect_room(&store, resolved.total_bytes())?;
+        let manifest = resolved.manifest.to_vec();
+        Ok(store.images.begin_pull("", manifest, Vec::new(), model::clock::now())?)
+    })
+    .await
+}
+
+/// Refuses a pull after which there would be too little room for what is here.
+fn expect_room(inner: &Inner, blob_bytes: u64) -> Result<(), ControlError> {
+    inner.refuse_when_nearly_full()?;
+    let room = disk::room(&inner.config.data_dir)?;
+    let needed_bytes = blob_bytes.saturating_mul(ROOM_FACTOR);
+    let free_bytes = room.free_bytes.saturating_sub(needed_bytes);
+    if (Room { free_bytes, ..room }).free() < NEW_REFUSED_BELOW {
+        return Err(ControlError::LittleRoom { needed_bytes, free_bytes: room.free_bytes });
+    }
+    Ok(())
+}
+
+async fn fetch(
+    inner: &Inner,
+    pull: Pull,
+    repository: Repository,
+    board: &Board,
+) -> Result<Pull, ControlError> {
+    let pull = Arc::new(pull);
+    let fetcher = Fetcher {
+        pull: Arc::clone(&pull),
+        repository,
+        board: board.clone(),
+        partials: inner.config.data_dir.join("blobs/partial"),
+    };
+    fetcher.fetch_all().await?;
+    Arc::try_unwrap(pull)
+        .map_err(|_shared| ControlError::Bug { message: "a pull is held too long".to_owned() })
+}
+
+/// Records the image, and who may use it.
+async fn note(
+    inner: &Arc<Inner>,
+    record: ImageRecord,
+    points_to: Option<Digest>,
+    caller: ImageCaller,
+) -> Result<ImageRecord, ControlError> {
+    let digest = record.image.digest.clone();
+    let noted = inner.store.write("image.pull", move |tx| {
+        tx.put_image(&record)?;
+        find::note_use(tx, &record.image, points_to.as_ref(), &caller)?;
+        tx.image(&record.image.digest)
+    });
+    let record = noted.await?.ok_or(ControlError::NotFound { what: "image" })?;
+    failpoint::hit("pull.recorded");
+    let store = Arc::clone(inner);
+    off_runtime(move || Ok(store.images.claim(&digest)?)).await?;
+    Ok(record)
+}

@@ -1,0 +1,253 @@
+//! What follows from what a machine remembers, at one moment.
+//!
+//! Edges are stored, levels are evaluated: everything here is a function of the record, the view and
+//! the time, so it may be done again at any moment without harm, and a crash loses nothing. First
+//! time does its work on the record (alarms fire, holds end), then the rules answer, then one thing
+//! is decided.
+//!
+//! * `round`: the rules' answers. `settle`: what time does to the record, and what was silenced.
+//! * `candidates`: who wants what. `decide`: who prevails.
+
+mod candidates;
+mod decide;
+mod round;
+mod settle;
+
+pub(crate) use decide::{Shuts, decide};
+
+use crate::selfhood::Selfhood;
+use crate::trace::TraceBody;
+use crate::verdict::{Candidate, Decision, Happened, Notify, Stance, Verdict};
+use crate::view::View;
+use crate::write::cut;
+use decide::fitted;
+use model::admit::Gate;
+use model::admit::gates::{Shut, first_shut};
+use model::cause::CauseClass;
+use model::state::Rest;
+use model::{Cause, Depth, GateFacts, State, UnixMs, Want};
+use policy::{Effect, Policy, Writer};
+use round::Round;
+
+/// Evaluates a machine at `now`. Pure and idempotent: evaluated again, the next record gives the same
+/// verdict without an entry.
+#[must_use]
+pub fn evaluate(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: UnixMs) -> Verdict {
+    let mut next = selfhood.clone();
+    next.rebase(now);
+    let mut happened: Vec<Happened> = Vec::new();
+    happened.extend(next.end_holds(now).into_iter().map(Happened::HoldEnded));
+    settle::fire(&mut next, policy, now, &mut happened);
+    let rest = settle::rest(&mut next, policy, view, now, &mut happened);
+    settle::messages(&mut next, view, now, &mut happened);
+    let mut round = Round::run(&next, policy, view, now);
+    round.store(&mut next);
+    if settle::alarms(&mut next, policy, &round, view, now, &mut happened) {
+        let edges = std::mem::take(&mut round.rose);
+        round = Round::run(&next, policy, view, now);
+        round.rose.extend(edges);
+        round.store(&mut next);
+    }
+    settle::mutes(&mut next, policy, &round, view);
+    let wanted = candidates::gather(&next, policy, &round, &rest);
+    let gates = gate_facts(&next, view, &wanted, now);
+    let shuts = shuts(view, &gates, &wanted, now);
+    let (stance, candidates) = decide(wanted, &shuts);
+    let next_at = [
+        round.next,
+        rest.next,
+        settle::next(&next, policy, &round, view, now),
+        gate_opens(&next, &stance, &shuts, now),
+    ];
+    let notify = notified(policy, &round);
+    happened.extend(notify.iter().map(|n| Happened::Notified(n.rule.clone())));
+    let mut verdict = Verdict {
+        is_changed: false,
+        wish: wish(view, &stance),
+        gates,
+        retire: retiring(&stance, &candidates),
+        veto: is_veto(view, &stance),
+        stance,
+        candidates,
+        results: round.results,
+        reads: round.reads.into_values().collect(),
+        next_at: next_at.into_iter().flatten().filter(|at| now < *at).min(),
+        happened,
+        notify,
+        entry: None,
+        next,
+    };
+    note(&mut verdict, selfhood, now);
+    verdict.is_changed = verdict.next != *selfhood;
+    verdict
+}
+
+/// What the gates say to a request that would wake the machine: as [`evaluate`], with the request in
+/// the view, and nothing of it to be stored.
+#[must_use]
+pub fn knock(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: UnixMs) -> GateFacts {
+    evaluate(selfhood, policy, view, now).gates
+}
+
+/// The entry, and the decision that stands from now on.
+fn note(verdict: &mut Verdict, before: &Selfhood, now: UnixMs) {
+    let is_new = before
+        .decision
+        .as_ref()
+        .map_or(verdict.stance != Stance::Stay, |last| last.stance != verdict.stance);
+    if !is_new && verdict.happened.is_empty() {
+        return;
+    }
+    if is_new {
+        verdict.next.decision = Some(Decision { at: now, stance: verdict.stance.clone() });
+    }
+    verdict.next.revision = before.revision + 1;
+    verdict.entry = Some(TraceBody {
+        rev_after: verdict.next.revision,
+        policy_hash: verdict.next.policy.as_ref().map(|policy| policy.hash.clone()),
+        changes: verdict.happened.iter().map(|h| cut(&h.to_string())).collect(),
+        rule: verdict.stance.rule().map(str::to_owned),
+        reads: verdict.reads.clone(),
+        results: verdict.results.clone(),
+        wish: verdict.wish.clone(),
+        decision: Some(verdict.stance.clone()),
+        candidates: verdict.candidates.clone(),
+        ..TraceBody::new(Writer::Platform, crate::rights::Action::Decide, before)
+    });
+}
+
+/// What governance says to the gates.
+fn gate_facts(next: &Selfhood, view: &View<'_>, wanted: &[Candidate], now: UnixMs) -> GateFacts {
+    let first = |is_it: &dyn Fn(&Candidate) -> bool| wanted.iter().find(|c| is_it(c));
+    let rule = |effect: Effect| {
+        let found = first(&|c| c.effect == effect);
+        found.and_then(|c| match &c.source {
+            crate::verdict::Source::Rule(id) => Some(id.clone()),
+            _ => None,
+        })
+    };
+    let keeps = |c: &Candidate| matches!(c.effect, Effect::Hold | Effect::Wake) && !c.is_muted;
+    GateFacts {
+        deny_wake: rule(Effect::DenyWake),
+        deny_rest: rule(Effect::DenyRest),
+        hold: first(&keeps).map(|c| c.source.to_string()),
+        rested_at: next.ledger.rested_at,
+        started_at: next.usage.up_since,
+        wakes_last_hour: next.ledger.wakes_last_hour(now),
+        breaker_until: next.ledger.breaker_until(now),
+        no_progress_until: next.ledger.no_progress_until(now),
+        can_freeze: view.can_freeze,
+        can_suspend: view.can_suspend,
+        ..GateFacts::default()
+    }
+}
+
+/// The gates that are shut, by the model's own table.
+fn shuts(view: &View<'_>, gates: &GateFacts, wanted: &[Candidate], now: UnixMs) -> Shuts {
+    let begins_a_run = !view.machine.state.leads_up()
+        && !matches!(view.machine.state, State::Resting { .. } | State::Starting { .. });
+    let shut = |class, is_asked: bool| {
+        let first = || first_shut(class, view.machine, gates, &Cause::Message, now);
+        is_asked.then(first).flatten()
+    };
+    let asks = |effect| wanted.iter().any(|c| c.effect == effect && !c.is_muted);
+    Shuts {
+        wake: shut(CauseClass::Governed, begins_a_run && asks(Effect::Wake)),
+        rest: shut(CauseClass::Rest, asks(Effect::Rest) || asks(Effect::Retire)),
+    }
+}
+
+/// When a shut gate that matters opens by itself.
+fn gate_opens(next: &Selfhood, stance: &Stance, shuts: &Shuts, now: UnixMs) -> Option<UnixMs> {
+    let opens = |shut: &Option<Shut>| shut.as_ref().and_then(|shut| shut.opens_at);
+    match stance {
+        Stance::Owed { gate: Gate::WakeBudget, .. } => next.ledger.budget_grows_at(now),
+        Stance::Owed { .. } => opens(&shuts.wake),
+        Stance::Kept { .. } => opens(&shuts.rest),
+        Stance::Up { .. } | Stance::Down { .. } | Stance::Held { .. } | Stance::Stay => None,
+    }
+}
+
+/// What the machine should be told: nothing when it is so already, or on its way there.
+fn wish(view: &View<'_>, stance: &Stance) -> Option<(Want, Cause)> {
+    let state = &view.machine.state;
+    match stance {
+        Stance::Up { by } if !state.leads_up() && !state.is_going_away() => {
+            Some((Want::Up, by.cause(Want::Up)))
+        }
+        // Brought to the gates once, so that it is remembered; the model tries again by itself.
+        Stance::Owed { by, .. } if view.machine.owed.is_none() && !state.is_going_away() => {
+            Some((Want::Up, by.cause(Want::Up)))
+        }
+        Stance::Down { by, depth } => {
+            let depth = fitted(*depth, view.can_freeze, view.can_suspend);
+            let want = Want::Down(depth);
+            can_rest(state, depth).then(|| (want, by.cause(want)))
+        }
+        Stance::Up { .. }
+        | Stance::Owed { .. }
+        | Stance::Kept { .. }
+        | Stance::Held { .. }
+        | Stance::Stay => None,
+    }
+}
+
+/// Whether a rest of this depth would change anything. While it starts, rests wait for its program.
+fn can_rest(state: &State, wanted: Depth) -> bool {
+    match state {
+        State::Started { .. } => true,
+        State::Suspended { depth, wake: None, .. } => *depth < wanted,
+        State::Backoff { .. } => wanted == Depth::Stop,
+        State::Creating { .. }
+        | State::Starting { .. }
+        | State::Resting { .. }
+        | State::Stopping { .. }
+        | State::Stopped { .. }
+        | State::Suspending { .. }
+        | State::Suspended { .. }
+        | State::Updating { .. }
+        | State::Failed { .. }
+        | State::Destroying { .. }
+        | State::Destroyed { .. } => false,
+    }
+}
+
+/// A rest by rule that the machine has been told of, and that nobody wants any more.
+fn is_veto(view: &View<'_>, stance: &Stance) -> bool {
+    let State::Resting { rest: Rest { depth, cause, .. }, .. } = &view.machine.state else {
+        return false;
+    };
+    let is_governed = cause.class(Want::Down(*depth)) == CauseClass::Rest;
+    let is_wanted = matches!(stance, Stance::Down { .. });
+    let is_idle = matches!(cause, Cause::Idle) && matches!(stance, Stance::Stay);
+    is_governed && !is_wanted && !is_idle
+}
+
+fn retiring(stance: &Stance, candidates: &[Candidate]) -> Option<String> {
+    let Stance::Down { by, .. } = stance else { return None };
+    let retires = candidates.iter().any(|c| c.effect == Effect::Retire && c.source == *by);
+    stance.rule().filter(|_| retires).map(str::to_owned)
+}
+
+fn notified(policy: &Policy, round: &Round) -> Vec<Notify> {
+    let rules = policy.rules().iter().filter(|rule| rule.effect == Effect::Notify);
+    let rose = rules.filter(|rule| round.rose.contains(&*rule.id));
+    rose.map(|rule| Notify { rule: rule.id.to_string(), to: rule.to.clone() }).collect()
+}
+
+impl Stance {
+    /// The rule that prevailed.
+    fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Up { by }
+            | Self::Owed { by, .. }
+            | Self::Down { by, .. }
+            | Self::Kept { by, .. }
+            | Self::Held { by } => match by {
+                crate::verdict::Source::Rule(id) => Some(id),
+                _ => None,
+            },
+            Self::Stay => None,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the host knows of a machine besides its record, at one moment.
+//!
+//! What it does not know is `None`, and unknown to every rule.
+
+use model::{Machine, State, UnixMs};
+use serde_json::Value as Json;
+use std::fmt;
+
+/// A machine as its host sees it.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Its state.
+    pub machine: &'a Machine,
+    /// When its program started; counts while it is up.
+    pub started_at: Option<UnixMs>,
+    /// When it came to rest; counts while it rests.
+    pub rested_at: Option<UnixMs>,
+    /// What its engine can do.
+    pub can_freeze: bool,
+    /// As above.
+    pub can_suspend: bool,
+    /// Whether it is busy.
+    pub idle: Option<Idle>,
+    /// Requests under way.
+    pub inflight: Option<u32>,
+    /// Inbound connections.
+    pub conns_in: Option<u32>,
+    /// Outbound connections with bytes in the last minute.
+    pub conns_out: Option<u32>,
+    /// When the last byte passed its link.
+    pub net_idle_since: Option<UnixMs>,
+    /// CPUs in use, mean of the last minute.
+    pub cpu_1m: Option<f64>,
+    /// Machines of its app that are up.
+    pub app_running: Option<u32>,
+    /// The other machines of its network.
+    pub peers: &'a dyn Peers,
+    /// The request that would wake it.
+    pub request: Option<Request<'a>>,
+}
+
+/// Whether a machine is busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// It is.
+    Busy,
+    /// Not since then.
+    Since(UnixMs),
+}
+
+/// A request that would wake a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// `request.host`
+    pub host: &'a str,
+    /// `request.path`
+    pub path: &'a str,
+    /// `request.method`
+    pub method: &'a str,
+}
+
+/// The other machines of a network.
+pub trait Peers {
+    /// The machine of this name or id.
+    fn peer(&self, name: &str) -> Option<Peer<'_>>;
+}
+
+/// What a machine may see of another one.
+#[derive(Clone, Copy)]
+pub struct Peer<'a> {
+    /// As `machine.state`.
+    pub state: &'a str,
+    /// Its last `beat`; its creation before the first one.
+    pub beat_at: UnixMs,
+    /// Its facts, without the secret ones.
+    pub facts: &'a dyn PeerFacts,
+}
+
+/// The facts that a peer shows.
+pub trait PeerFacts {
+    /// The value of one, and until when it counts.
+    fn fact(&self, key: &str) -> Option<(&Json, Option<UnixMs>)>;
+    /// When it was written.
+    fn written_at(&self, key: &str) -> Option<UnixMs>;
+}
+
+/// No other machines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn peer(&self, _name: &str) -> Option<Peer<'_>> {
+        None
+    }
+}
+
+impl PeerFacts for crate::Selfhood {
+    fn fact(&self, key: &str) -> Option<(&Json, Option<UnixMs>)> {
+        let fact = self.facts.get(key).filter(|fact| !fact.secret)?;
+        Some((&fact.value, fact.expires_at))
+    }
+
+    fn written_at(&self, key: &str) -> Option<UnixMs> {
+        self.facts.get(key).map(|fact| fact.at)
+    }
+}
+
+impl<'a> View<'a> {
+    /// A machine of which nothing is known but its state.
+    #[must_use]
+    pub fn of(machine: &'a Machine) -> Self {
+        Self {
+            machine,
+            started_at: None,
+            rested_at: None,
+            can_freeze: false,
+            can_suspend: false,
+            idle: None,
+            inflight: None,
+            conns_in: None,
+            conns_out: None,
+            net_idle_since: None,
+            cpu_1m: None,
+            app_running: None,
+            peers: &NoPeers,
+            request: None,
+        }
+    }
+
+    /// Whether its program runs.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        matches!(self.machine.state, State::Started { .. } | State::Resting { .. })
+    }
+
+    /// Whether it sleeps, or is about to.
+    pub(crate) const fn is_resting(&self) -> bool {
+        matches!(
+            self.machine.state,
+            State::Stopping { .. }
+                | State::Stopped { .. }
+                | State::Suspending { .. }
+                | State::Suspended { .. }
+        )
+    }
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.machine.state.api_name();
+        f.debug_struct("View")
+            .field("state", &state)
+            .field("request", &self.request)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,10 @@
+//! Policies from text to answer: tables, properties, worked policies, hostile texts.
+
+mod crossing;
+mod given;
+mod hostile;
+mod language;
+mod oracle;
+mod speed;
+mod worked;
+mod writes;

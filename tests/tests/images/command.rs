@@ -1,0 +1,84 @@
+//! The command line: progress, credentials from Docker's `config.json`, `run` of an absent image.
+
+use crate::{images, push};
+use serde_json::{Value, json};
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use testkit::registry::{Access, PASSWORD, Registry, USERNAME};
+use testkit::{Instance, instance};
+
+/// Runs the CLI with this `config.json`.
+fn cli(instance: &Instance, config: &Value, args: &[&str]) -> Output {
+    let dir = instance.dir().join("docker");
+    fs::create_dir_all(&dir).expect("a directory");
+    fs::write(dir.join("config.json"), config.to_string()).expect("a file");
+    Command::new(instance::binary("dormouse"))
+        .arg(format!("--data-dir={}", instance.data_dir().display()))
+        .args(args)
+        .env("DOCKER_CONFIG", &dir)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the CLI's binary can be run")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_pull_tells_its_stages_on_stderr_and_its_image_on_stdout() {
+    let registry = Registry::start(Access::Open);
+    push(&registry, "web", "x");
+    let instance = Instance::start();
+    let reference = registry.reference("web:latest");
+    let output = cli(&instance, &json!({}), &["image", "pull", &reference]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with(&reference), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains(&format!("pulling {reference}")));
+    let json = cli(&instance, &json!({}), &["image", "pull", &reference, "--json"]);
+    let last = text(&json.stdout).lines().last().map(serde_json::from_str::<Value>);
+    assert_eq!(last.expect("a line").expect("JSON")["status"], "done");
+    let table = text(&cli(&instance, &json!({}), &["image", "list"]).stdout);
+    assert!(table.starts_with("NAME") && table.contains(&reference), "{table}");
+    let shown = cli(&instance, &json!({}), &["image", "show", &reference]);
+    assert!(text(&shown.stdout).contains("digest:"), "{}", text(&shown.stdout));
+}
+
+#[test]
+fn run_pulls_an_absent_image_first() {
+    let registry = Registry::start(Access::Open);
+    push(&registry, "web", "from afar");
+    let instance = Instance::start();
+    let reference = registry.reference("web");
+    let output = cli(&instance, &json!({}), &["run", "--rm", &reference, "cat", "/marker"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim_end(), "from afar");
+    assert!(text(&output.stderr).contains("pulling"), "{}", text(&output.stderr));
+    let again = cli(&instance, &json!({}), &["run", "--rm", &reference, "true"]);
+    assert!(again.status.success() && !text(&again.stderr).contains("pulling"));
+}
+
+#[test]
+fn the_callers_login_counts_for_its_own_registry() {
+    let registry = Registry::start(Access::Password);
+    push(&registry, "web", "secret");
+    let instance = Instance::start();
+    let reference = registry.reference("web");
+    let login = json!({"username": USERNAME, "password": PASSWORD});
+    let elsewhere = json!({"auths": {"r.invalid": login}});
+    let output = cli(&instance, &elsewhere, &["image", "pull", &reference]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("hint:"), "{}", text(&output.stderr));
+
+    let helped = json!({"credHelpers": {registry.address(): "secretservice"}});
+    let output = cli(&instance, &helped, &["image", "pull", &reference]);
+    let said = text(&output.stderr);
+    assert!(said.contains("docker-credential-secretservice"), "{said}");
+    assert!(said.contains("hint: credential helpers are not supported"), "{said}");
+    assert!(images(&instance).is_empty());
+
+    let here = json!({"auths": {registry.address(): login}});
+    let output = cli(&instance, &here, &["run", "--rm", &reference, "cat", "/marker"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim_end(), "secret");
+}

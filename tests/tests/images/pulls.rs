@@ -1,0 +1,212 @@
+//! What comes from an open registry, and what happens when it changes, goes away or dies.
+
+use crate::tap::Tap;
+use crate::{MACHINES, ask, create, images, lines, marker, noise, pull, push, push_with, refused};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::thread;
+use testkit::registry::{Access, Registry};
+use testkit::{Instance, wait};
+
+/// Large enough that a pull can be stopped in the middle of a layer, in bytes.
+const LARGE_BYTES: usize = 16 << 20;
+
+#[test]
+fn images_come_by_tag_and_by_digest() {
+    let registry = Registry::start(Access::Open);
+    push(&registry, "team/web:1", "one");
+    let instance = Instance::start();
+    let by_tag = registry.reference("team/web:1");
+
+    let pulled = pull(&instance, &by_tag);
+    let image = &pulled["image"];
+    let digest = image["digest"].as_str().expect("a digest").to_owned();
+    assert_eq!(pulled["is_new"], true, "{pulled}");
+    assert_eq!(image["name"], by_tag.as_str());
+    assert_eq!((&image["is_private"], &image["source"]), (&json!(false), &json!("registry")));
+    assert_eq!(pull(&instance, &by_tag)["is_new"], false);
+
+    let machine = create(&instance, &by_tag).expect(200);
+    let expected = json!({
+        "registry": registry.address(), "repository": "team/web", "tag": "1", "digest": digest,
+        "labels": {}
+    });
+    assert_eq!(machine["image_ref"], expected);
+    assert_eq!(marker(&instance, &by_tag), "one");
+
+    let other = Instance::start();
+    let by_digest = registry.reference(&format!("team/web@{digest}"));
+    assert_eq!(pull(&other, &by_digest)["image"]["digest"], digest.as_str());
+    assert_eq!(marker(&other, &by_digest), "one");
+}
+
+#[test]
+fn the_lines_of_a_pull_tell_how_far_it_is() {
+    let registry = Registry::start(Access::Open);
+    push_with(&registry, "large", &noise(LARGE_BYTES));
+    let tap = Tap::before(registry.port(), Ipv4Addr::LOCALHOST);
+    let instance = Instance::start();
+    let lines = lines(&ask(&instance, &tap.reference("large"), &[]));
+    let statuses: Vec<_> =
+        lines.iter().map(|line| line["status"].as_str().expect("a word")).collect();
+    assert_eq!(statuses.last(), Some(&"done"), "{statuses:?}");
+    let order = ["resolving", "downloading", "unpacking", "packing", "done"];
+    let places: Vec<_> =
+        statuses.iter().map(|s| order.iter().position(|o| o == s).expect("known")).collect();
+    assert!(places.is_sorted(), "{statuses:?}");
+    for line in lines.iter().filter(|line| line["status"] == "downloading") {
+        let number = |name: &str| line[name].as_u64().expect("a number");
+        assert!(number("done_bytes") <= number("total_bytes"), "{line}");
+        assert!(line["layers"].is_array() && line["bytes_per_s"].is_u64(), "{line}");
+    }
+}
+
+#[test]
+fn a_tag_that_moved_counts_for_the_next_create() {
+    let registry = Registry::start(Access::Open);
+    let instance = Instance::start();
+    let reference = registry.reference("web");
+    push(&registry, "web", "old");
+    let old = create(&instance, &reference).expect(200)["id"].as_str().expect("an id").to_owned();
+    instance.wait_for(&old, "started");
+    push(&registry, "web", "new");
+    assert_eq!(marker(&instance, &reference), "new");
+    assert_eq!(instance.sh(&old, "cat /marker"), "old");
+}
+
+#[test]
+fn without_its_registry_what_is_here_is_used_and_told() {
+    let mut registry = Registry::start(Access::Open);
+    push(&registry, "web", "here");
+    let instance = Instance::start();
+    let reference = registry.reference("web");
+    drop(pull(&instance, &reference));
+    let fresh = create(&instance, &reference);
+    assert_eq!(fresh.header("dormouse-image"), None);
+    registry.stop();
+
+    let pulled = pull(&instance, &reference);
+    assert!(pulled["cached_because"].as_str().expect("a reason").contains("cannot connect"));
+    let reply = create(&instance, &reference);
+    let told = reply.header("dormouse-image").expect("it is told").to_owned();
+    assert!(told.starts_with("cached; reason=") && told.contains("cannot connect"), "{told}");
+    assert_eq!(marker(&instance, &reference), "here");
+
+    let absent = ask(&instance, &registry.reference("absent"), &[]);
+    assert_eq!(absent.body["retryable"], true, "{}", absent.text);
+    drop(refused(absent, 502, "registry_unreachable"));
+}
+
+#[test]
+fn what_the_registry_no_longer_has_is_not_found_but_by_its_digest() {
+    let registry = Registry::start(Access::Open);
+    push(&registry, "web:1", "kept");
+    let instance = Instance::start();
+    let reference = registry.reference("web:1");
+    let digest = pull(&instance, &reference)["image"]["digest"].as_str().expect("text").to_owned();
+    let deleted = Command::new("skopeo")
+        .args(["delete", "--tls-verify=false", &format!("docker://{reference}")])
+        .output()
+        .expect("`skopeo` is installed");
+    assert!(deleted.status.success(), "{}", String::from_utf8_lossy(&deleted.stderr));
+
+    drop(refused(create(&instance, &reference), 404, "image_not_found"));
+    drop(refused(ask(&instance, &reference, &[]), 404, "image_not_found"));
+    let by_digest = registry.reference(&format!("web@{digest}"));
+    assert_eq!(marker(&instance, &by_digest), "kept");
+}
+
+#[test]
+fn a_registry_killed_in_the_middle_of_a_blob_and_back_again_is_no_failure() {
+    let mut registry = Registry::start(Access::Open);
+    push_with(&registry, "large", &noise(LARGE_BYTES));
+    let tap = Tap::before(registry.port(), Ipv4Addr::LOCALHOST);
+    let instance = Instance::start();
+    let reference = tap.reference("large");
+    tap.stop_after(LARGE_BYTES as u64 / 2);
+    thread::scope(|scope| {
+        let pulling = scope.spawn(|| pull(&instance, &reference));
+        tap.wait_until_it_stops();
+        registry.stop();
+        registry.start_again();
+        tap.break_and_open();
+        assert_eq!(pulling.join().expect("it ends well")["is_new"], true);
+    });
+    let n_passed = tap.n_passed();
+    assert!(n_passed < LARGE_BYTES as u64 * 5 / 4, "{n_passed} bytes: it went on where it was");
+}
+
+#[test]
+fn a_pull_that_failed_goes_on_where_it_was() {
+    let mut registry = Registry::start(Access::Open);
+    push_with(&registry, "large", &noise(LARGE_BYTES));
+    let tap = Tap::before(registry.port(), Ipv4Addr::LOCALHOST);
+    let instance = Instance::start();
+    let reference = tap.reference("large");
+    tap.stop_after(LARGE_BYTES as u64 / 2);
+    thread::scope(|scope| {
+        let pulling = scope.spawn(|| lines(&ask(&instance, &reference, &[])));
+        tap.wait_until_it_stops();
+        registry.stop();
+        tap.break_and_open();
+        let last = pulling.join().expect("an answer").pop().expect("a last line");
+        assert_eq!(last["status"], "error", "{last}");
+        assert_eq!(
+            (&last["code"], &last["retryable"]),
+            (&json!("registry_unreachable"), &json!(true))
+        );
+        assert!(last["hint"].is_string() && last["error"].is_string(), "{last}");
+    });
+    assert_eq!(images(&instance), Vec::<Value>::new());
+    registry.start_again();
+    assert_eq!(pull(&instance, &reference)["is_new"], true);
+    let n_passed = tap.n_passed();
+    assert!(n_passed < LARGE_BYTES as u64 * 5 / 4, "{n_passed} bytes: it went on where it was");
+}
+
+#[test]
+fn twenty_creates_of_an_absent_image_are_one_download() {
+    let registry = Registry::start(Access::Open);
+    push_with(&registry, "large", &noise(LARGE_BYTES));
+    let tap = Tap::before(registry.port(), Ipv4Addr::LOCALHOST);
+    let instance = Instance::start();
+    instance.ensure_app();
+    let body = json!({"config": {"image": tap.reference("large")}, "skip_launch": true});
+    thread::scope(|scope| {
+        let creates: Vec<_> =
+            (0..20).map(|_| scope.spawn(|| instance.post(MACHINES, &body).expect(200))).collect();
+        for created in creates {
+            let machine = created.join().expect("created");
+            instance.wait_for(machine["id"].as_str().expect("an id"), "stopped");
+        }
+    });
+    let n_passed = tap.n_passed();
+    assert!(n_passed < LARGE_BYTES as u64 * 5 / 4, "{n_passed} bytes for one download");
+    let [image] = &images(&instance)[..] else { panic!("one image") };
+    assert_eq!(image["machine_count"], 20, "{image}");
+}
+
+#[test]
+fn a_caller_who_leaves_does_not_end_the_pull() {
+    let registry = Registry::start(Access::Open);
+    push_with(&registry, "large", &noise(LARGE_BYTES));
+    let tap = Tap::before(registry.port(), Ipv4Addr::LOCALHOST);
+    let instance = Instance::start();
+    tap.stop_after(LARGE_BYTES as u64 / 2);
+    let endpoint = instance.endpoint().expect("it listens");
+    let mut caller = UnixStream::connect(endpoint["unix"].as_str().expect("a path")).expect("open");
+    let body = json!({"image": tap.reference("large")}).to_string();
+    write!(
+        caller,
+        "POST /v1/images/pull HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
+    tap.wait_until_it_stops();
+    drop(caller);
+    tap.break_and_open();
+    wait::eventually("the image is here", || (images(&instance).len() == 1).then_some(()));
+}
