@@ -1,50 +1,13 @@
-//! One text for each JSON value, so that equal entries have equal hashes.
+//! The digest of a value, so that equal entries have equal hashes.
 
 use model::Digest;
+use policy::canonical;
 use serde::Serialize;
-use serde_json::Value as Json;
-use std::collections::BTreeMap;
 
 /// SHA-256 of the value with sorted keys and no blanks.
 pub(crate) fn digest(value: &impl Serialize) -> Digest {
     use sha2::Digest as _;
     let json = serde_json::to_value(value).expect("records have text keys and finite numbers");
-    let mut text = String::new();
-    write(&json, &mut text);
-    let hex = model::ids::hex_of(&sha2::Sha256::digest(text));
+    let hex = model::ids::hex_of(&sha2::Sha256::digest(canonical::text(&json)));
     format!("sha256:{hex}").parse().expect("a SHA-256 in lower-case hex is a digest")
-}
-
-/// Recursion is bounded: the reader of JSON refuses more than 128 levels.
-fn write(json: &Json, out: &mut String) {
-    match json {
-        Json::Array(items) => {
-            out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                separate(at, out);
-                write(item, out);
-            }
-            out.push(']');
-        }
-        Json::Object(map) => {
-            let sorted: BTreeMap<&String, &Json> = map.iter().collect();
-            out.push('{');
-            for (at, (key, value)) in sorted.into_iter().enumerate() {
-                separate(at, out);
-                out.push_str(&Json::from(key.as_str()).to_string());
-                out.push(':');
-                write(value, out);
-            }
-            out.push('}');
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {
-            out.push_str(&json.to_string());
-        }
-    }
-}
-
-fn separate(at: usize, out: &mut String) {
-    if at > 0 {
-        out.push(',');
-    }
 }

@@ -1,10 +1,11 @@
-//! One text for each JSON value, so that equal policies have equal hashes.
+//! One text for each JSON value, so that equal documents have equal hashes.
 
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
 /// The value with sorted keys and no blanks.
-pub(crate) fn text(json: &Json) -> String {
+#[must_use]
+pub fn text(json: &Json) -> String {
     let mut out = String::new();
     write(json, &mut out);
     out

@@ -17,7 +17,7 @@
 
 pub mod alarm;
 pub mod amend;
-mod canonical;
+pub mod canonical;
 mod cel;
 mod condition;
 pub mod document;
