@@ -5,6 +5,7 @@ use govern::limits::RECORD_BYTES_MAX;
 use govern::{Selfhood, Stance, Write, Writer, verify};
 use model::spec::RestartMode;
 use model::{Depth, DurationMs, State, UnixMs, Want};
+use std::hash::{BuildHasher, RandomState};
 
 /// Hours that one machine lives.
 const HOURS: u64 = 500;
@@ -14,9 +15,11 @@ const MACHINES: u64 = 4;
 
 #[test]
 fn no_wake_is_lost_in_ten_thousand_hours() {
-    let seed = std::env::var("GOVERN_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or(0x5eed_2026_u64);
-    println!("GOVERN_SEED={seed}");
+    let seed: u64 = match std::env::var("DORMOUSE_SEED") {
+        Ok(text) => text.parse().expect("DORMOUSE_SEED is a number"),
+        Err(_) => RandomState::new().hash_one("simulation"),
+    };
+    println!("DORMOUSE_SEED={seed}");
     let mail = r#"{"rules":[{"id":"mail","effect":"wake","when":"inbox.depth > 0"},
         {"id":"idle","effect":"rest","when":"machine.idle_s > 120","mode":"freeze"}]}"#;
     let mut chance = Chance(seed);

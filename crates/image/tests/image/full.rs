@@ -24,7 +24,7 @@ const FREE_MAX_BYTES: u64 = 12 << 20;
 /// Block of a small ext4, in bytes.
 const BLOCK_BYTES: u64 = 1024;
 
-const SEED_VARIABLE: &str = "DORMOUSE_FULL_SEED";
+const SEED_VARIABLE: &str = "DORMOUSE_SEED";
 
 /// A small ext4 of its own, mounted on a directory until this is dropped.
 struct SmallDisk {

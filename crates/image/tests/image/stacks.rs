@@ -2,7 +2,7 @@
 //!
 //! Each round draws layers, lets `umoci unpack` and this room make a tree of them, and compares the
 //! trees: names, types, permissions, owners, contents, targets, attributes, hard links and the times
-//! of files. The seed is printed; `DORMOUSE_STACKS_SEED=<n>` draws the same stacks again.
+//! of files. The seed is printed; `DORMOUSE_SEED=<n>` draws the same stacks again.
 
 mod draw;
 mod tree;
@@ -25,7 +25,7 @@ const N_ROUNDS: u32 = 120;
 /// Rounds that any host must get through to call this a test.
 const N_ROUNDS_MIN: u32 = 5;
 
-const SEED_VARIABLE: &str = "DORMOUSE_STACKS_SEED";
+const SEED_VARIABLE: &str = "DORMOUSE_SEED";
 
 fn seed() -> u64 {
     match std::env::var(SEED_VARIABLE) {

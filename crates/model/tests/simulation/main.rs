@@ -1,7 +1,7 @@
 //! Machine-years in seconds: the pure core under a daemon that crashes, clocks that jump, disks that
 //! fill, shims that get lost and hosts that reboot.
 //!
-//! The seed is printed; `DORMOUSE_SIM_SEED=<n>` replays its history.
+//! The seed is printed; `DORMOUSE_SEED=<n>` replays its history.
 
 mod chance;
 mod checks;
@@ -22,8 +22,8 @@ const LIFE_HOURS: u64 = 500;
 const MS_PER_HOUR: u64 = 3_600_000;
 
 fn seed() -> u64 {
-    match std::env::var("DORMOUSE_SIM_SEED") {
-        Ok(text) => text.parse().expect("DORMOUSE_SIM_SEED is a number"),
+    match std::env::var("DORMOUSE_SEED") {
+        Ok(text) => text.parse().expect("DORMOUSE_SEED is a number"),
         Err(_) => RandomState::new().hash_one("simulation") >> 16,
     }
 }
