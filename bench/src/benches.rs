@@ -4,6 +4,7 @@ mod burst;
 mod create;
 mod exec;
 mod freeze;
+mod governor;
 mod idle;
 mod pull;
 mod start;
@@ -38,6 +39,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         Bench::Exec => exec::run(&setting),
         Bench::Freeze => freeze::run(&setting),
         Bench::Pull => pull::run(&setting),
+        Bench::Governor => governor::run(&setting),
     }
 }
 

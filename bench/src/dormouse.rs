@@ -49,7 +49,7 @@ impl Instance {
     /// Starts an instance and gives it the image.
     pub(crate) fn up(scratch: &Scratch, image: &Image) -> anyhow::Result<Self> {
         let program = process::beside("dormouse")?;
-        for other in ["dormouse-shim", "dormouse-init"] {
+        for other in ["dormouse-shim", "dormouse-init", "dm"] {
             process::beside(other)?;
         }
         let data_dir = scratch.dir("data")?;

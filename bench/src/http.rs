@@ -157,6 +157,11 @@ impl Reply {
         })
     }
 
+    /// Whether somebody else was faster.
+    pub(crate) const fn is_conflict(&self) -> bool {
+        self.status == 409
+    }
+
     /// Whether it says that a wait ended without success.
     pub(crate) const fn is_timeout(&self) -> bool {
         self.status == 408

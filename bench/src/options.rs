@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Machines; each benchmark has its default.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) machines: Option<u32>,
-    /// Seconds to watch the sleepers (`idle`).
+    /// Seconds to watch the sleepers (`idle`, `governor`).
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
     /// Who is measured.
@@ -56,6 +56,8 @@ pub(crate) enum Bench {
     Freeze,
     /// Pull and create from an image that is not here yet.
     Pull,
+    /// Machines that govern their own sleep.
+    Governor,
 }
 
 impl Bench {
@@ -69,6 +71,7 @@ impl Bench {
             Self::Exec => "exec",
             Self::Freeze => "freeze",
             Self::Pull => "pull",
+            Self::Governor => "governor",
         }
     }
 }

@@ -61,7 +61,7 @@ const fn no_slower(
 }
 
 /// All promises that these benchmarks can judge. Source: design, section 9.
-const PROMISES: [Promise; 16] = [
+const PROMISES: [Promise; 20] = [
     at_most("start", "dormouse", "p50_ms", 5.0, 10.0),
     at_most("start", "dormouse", "p99_ms", 12.0, 25.0),
     at_most("start", "dormouse_cold", "p50_ms", 9.0, 25.0),
@@ -78,6 +78,10 @@ const PROMISES: [Promise; 16] = [
     no_slower("pull", "dormouse_debian", "p50_ms", &["docker_debian", "podman_debian"]),
     no_slower("pull", "dormouse_layers", "p50_ms", &["docker_layers", "podman_layers"]),
     at_most("pull", "herd", "downloads", 1.0, 1.0),
+    at_most("governor", "rules", "rule_us", 5.0, 10.0),
+    at_most("governor", "write", "over_start_ms", 5.0, 10.0),
+    at_most("governor", "sleepers", "cpu_pct", 0.5, 1.0),
+    at_most("governor", "sleepers", "pss_mib", 60.0, 120.0),
 ];
 
 /// How a figure stands to its promise.

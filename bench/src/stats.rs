@@ -10,6 +10,11 @@ impl Samples {
         self.0.push(value);
     }
 
+    /// Adds those of `more`.
+    pub(crate) fn append(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
     /// How many there are.
     pub(crate) const fn len(&self) -> usize {
         self.0.len()

@@ -33,7 +33,7 @@ const TARGET_DIR: &str = "target/planted";
 const NOT_IN_VMS: &str = "not binary(hosts)";
 
 /// Packages with the binaries that tests of the whole start.
-const BINARIES: [&str; 3] = ["cli", "init", "shim"];
+const BINARIES: [&str; 4] = ["cli", "dm", "init", "shim"];
 
 /// A bug planted on purpose.
 struct Bug {

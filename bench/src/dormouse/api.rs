@@ -13,6 +13,9 @@ const APP: &str = "bench";
 /// RAM of a machine in MiB: the smallest that a client may ask for.
 const MACHINE_RAM_MIB: u32 = 256;
 
+/// How often a create is repeated that lost a race.
+const CONFLICTS_MAX: u32 = 50;
+
 /// Longest wait for a machine whose image comes from a registry: a herd on a busy host.
 const PULL_MAX: Duration = Duration::from_mins(5);
 
@@ -66,10 +69,56 @@ impl Api {
         Ok(id)
     }
 
+    /// Makes a machine with a policy that is not started; returns its id.
+    pub(crate) fn create_governed(&mut self, policy: &str) -> anyhow::Result<String> {
+        let id = self.create(&with_policy(stamp_config(), policy)?, true)?;
+        self.wait(&id, "stopped")?;
+        Ok(id)
+    }
+
+    /// The same on the fake engine: its program ends at once, and it has no disk.
+    pub(crate) fn create_sleeper(&mut self, policy: &str) -> anyhow::Result<String> {
+        let mut config = with_policy(config(image::NAME), policy)?;
+        config["engine"] = json!("fake");
+        config["metadata"] = json!({ "fake.exit_after_ms": "1" });
+        let id = self.create(&config, true)?;
+        self.wait(&id, "stopped")?;
+        Ok(id)
+    }
+
+    /// Writes facts.
+    pub(crate) fn write_memory(&mut self, id: &str, patch: &Value) -> anyhow::Result<()> {
+        self.on_machine("PATCH", id, "self/memory", &patch.to_string()).map(drop)
+    }
+
+    /// Posts a message.
+    pub(crate) fn post_message(&mut self, id: &str, message: &Value) -> anyhow::Result<()> {
+        self.on_machine("POST", id, "self/inbox", &message.to_string()).map(drop)
+    }
+
+    /// Sets an alarm that fires once.
+    pub(crate) fn set_alarm(&mut self, id: &str, name: &str, at: &str) -> anyhow::Result<()> {
+        let alarm = json!({ "at": at }).to_string();
+        self.on_machine("PUT", id, &format!("self/alarms/{name}"), &alarm).map(drop)
+    }
+
+    /// Everything that the machine remembers.
+    pub(crate) fn self_of(&mut self, id: &str) -> anyhow::Result<Value> {
+        self.on_machine("GET", id, "self", "")?.value()
+    }
+
     fn create(&mut self, config: &Value, skip_launch: bool) -> anyhow::Result<String> {
         let body = json!({ "config": config, "skip_launch": skip_launch });
         let path = format!("/v1/apps/{APP}/machines");
-        let machine = self.call("POST", &path, &body.to_string())?.value()?;
+        let mut reply = self.http.json("POST", &path, &body.to_string())?;
+        // Of creates at the same moment, one may draw the address that another has just taken.
+        for _ in 0..CONFLICTS_MAX {
+            if !reply.is_conflict() {
+                break;
+            }
+            reply = self.http.json("POST", &path, &body.to_string())?;
+        }
+        let machine = reply.good().with_context(|| format!("POST {path}"))?.value()?;
         let id = machine["id"].as_str().context("the new machine has no id")?;
         Ok(id.to_owned())
     }
@@ -171,6 +220,12 @@ fn stamp_config() -> Value {
     let mut config = config(image::NAME);
     config["init"] = json!({ "exec": [image::PROGRAM] });
     config
+}
+
+/// The same machine with a policy.
+fn with_policy(mut config: Value, policy: &str) -> anyhow::Result<Value> {
+    config["policy"] = serde_json::from_str(policy).context("the policy is no JSON")?;
+    Ok(config)
 }
 
 /// A machine that runs what its image says.

@@ -8,6 +8,7 @@ mod header;
 
 use crate::problem::Problem;
 use model::{AppName, MachineId};
+use policy::Writer;
 use store::{TokenReach, TokenRecord, TokenRight};
 
 pub use header::bearer_tokens;
@@ -33,7 +34,8 @@ pub enum Need {
     Read,
     /// To change.
     Operate,
-    /// To change a machine in a way that the machine itself may ask for too: stop, suspend, restart.
+    /// To change a machine in a way that the machine itself may ask for too: stop, suspend, restart,
+    /// and to write into its self.
     OperateSelf,
 }
 
@@ -78,6 +80,24 @@ impl Identity {
                 token.scope.reach == TokenReach::All && token.scope.right == TokenRight::Operate
             }
             Self::Guest(_) => false,
+        }
+    }
+
+    /// The caller as somebody who writes into a machine's self.
+    ///
+    /// # Errors
+    /// 403 for a token whose name cannot be one of a writer: tokens of older releases may have one.
+    pub fn writer(&self) -> Result<Writer, Problem> {
+        match self {
+            Self::Guest(_) => Ok(Writer::Machine),
+            _ if self.is_owner() => Ok(Writer::Owner),
+            Self::Local { .. } => Ok(Writer::Owner),
+            Self::Token(token) => format!("token:{}", token.name).parse().map_err(|_no_writer| {
+                Problem::forbidden(
+                    format!("token `{}` has a name that no writer can have", token.name),
+                    "make a token with a name of 1 to 64 plain characters",
+                )
+            }),
         }
     }
 
@@ -153,6 +173,28 @@ mod tests {
             expires_at: None,
             revoked_at: None,
         }))
+    }
+
+    #[track_caller]
+    fn check_writer(who: &Identity, expected: &str) {
+        assert_eq!(who.writer().map(|writer| writer.to_string()).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn writers_follow_from_who_calls() {
+        use TokenRight::{Operate, SelfWrite};
+        let machine = || TokenReach::Machine("0123456789abcd".parse().unwrap());
+        check_writer(&Identity::Local { uid: 0 }, "owner");
+        check_writer(&token(TokenReach::All, Operate), "owner");
+        check_writer(&token(TokenReach::All, SelfWrite), "token:ci");
+        check_writer(&token(TokenReach::App("own".parse().unwrap()), Operate), "token:ci");
+        check_writer(&token(machine(), SelfWrite), "token:ci");
+        check_writer(&Identity::Guest("0123456789abcd".parse().unwrap()), "self");
+        for name in ["*", "", "a\nb"] {
+            let Identity::Token(mut record) = token(machine(), SelfWrite) else { unreachable!() };
+            record.name = name.to_owned();
+            assert!(Identity::Token(record).writer().is_err(), "{name:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod error;
 pub mod exec;
 pub mod frame;
+pub mod hooks;
 pub mod host;
 pub mod image;
 pub mod lease;
@@ -17,6 +18,7 @@ pub mod machine;
 pub mod moment;
 pub mod registry_auth;
 pub mod request;
+pub mod selfhood;
 pub mod shell_words;
 pub mod signal;
 

@@ -5,8 +5,12 @@
 //! `retryable` and `hint` are ours. `docs/errors.md` lists the codes.
 
 mod from_control;
+mod of_self;
+
+pub(crate) use of_self::gate_word;
 
 use crate::contract::ErrorBody;
+use crate::contract::selfhood::REVISION_HEADER;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use control::ControlError;
@@ -109,6 +113,20 @@ impl Problem {
             .hint("a machine id has 14 lower-case hex digits; names are not ids")
     }
 
+    /// 404: a path that only a machine has.
+    #[must_use]
+    pub fn inside_only() -> Self {
+        let error = "not_found: only a program inside a machine has this path";
+        Self::new(StatusCode::NOT_FOUND, "inside_only", error)
+            .hint("from outside it is `/v1/apps/{app}/machines/{id}/self/…`")
+    }
+
+    /// 422: a policy with errors.
+    #[must_use]
+    pub fn invalid_policy(findings: &[policy::Finding]) -> Self {
+        of_self::refusal(&govern::WriteRefused::Policy { findings: findings.to_vec() })
+    }
+
     /// 413: the body is larger than we read.
     #[must_use]
     pub fn too_large(limit_bytes: usize) -> Self {
@@ -139,6 +157,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, body).into_response();
         let json = HeaderValue::from_static("application/json; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if let Some(revision) = self.body.revision {
+            response.headers_mut().insert(REVISION_HEADER, HeaderValue::from(revision));
+        }
         if self.body.retryable {
             let after = HeaderValue::from_static("1");
             response.headers_mut().insert(header::RETRY_AFTER, after);

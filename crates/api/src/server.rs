@@ -18,10 +18,11 @@ use tokio::net::{TcpListener, UnixListener};
 
 pub(crate) use connections::ConnectionHold;
 
-/// The API on its way to its callers; clones share the bound on connections.
+/// The API on its way to its callers; clones share the bounds on connections.
 #[derive(Clone, Debug)]
 pub struct Server {
-    connections: Connections,
+    remote: Connections,
+    local: Connections,
     control: Control,
 }
 
@@ -29,12 +30,14 @@ impl Server {
     /// A server of `control`.
     #[must_use]
     pub fn new(control: Control) -> Self {
-        Self { connections: Connections::new(v1::router(control.clone())), control }
+        let router = v1::router(control.clone());
+        let (remote, local) = (Connections::remote(router.clone()), Connections::local(router));
+        Self { remote, local, control }
     }
 
     /// Serves TCP connections: callers need a token. Never returns.
     pub async fn serve_tcp(&self, listener: TcpListener) {
-        self.connections
+        self.remote
             .serve(async || {
                 let (stream, _peer) = listener.accept().await?;
                 // A delayed answer is a slow start; a failure here costs only time.
@@ -50,7 +53,7 @@ impl Server {
     /// Never returns.
     pub async fn serve_unix(&self, listener: UnixListener) {
         let own_uid = rustix::process::geteuid().as_raw();
-        self.connections
+        self.local
             .serve(async || {
                 let (stream, _peer) = listener.accept().await?;
                 let door = match stream.peer_cred().map(|peer| peer.uid()) {
@@ -69,6 +72,6 @@ impl Server {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let door = Door::Known(Identity::Guest(machine));
-        self.connections.clone().connection(io, door, ConnectionHold::free()).await;
+        self.local.clone().connection(io, door, ConnectionHold::free()).await;
     }
 }

@@ -7,6 +7,7 @@
 
 mod echo;
 mod files;
+mod governance;
 mod guest;
 mod program;
 mod unsupported;
@@ -26,6 +27,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub use echo::{Echo, echoed, normalised};
+pub use governance::{changed_policy, policy};
 
 /// Longest image reference: a registry's host name, repository and digest fit several times.
 const IMAGE_MAX_BYTES: usize = 1024;
@@ -72,6 +74,7 @@ fn wrong_type(place: &str, why: impl std::fmt::Display) -> Problem {
 /// 400 with the rule that is broken, 422 `unsupported_field`.
 pub fn to_spec(config: &MachineConfig) -> Result<MachineSpec, Problem> {
     unsupported::refuse_all(config)?;
+    governance::check_schedule(config.schedule.as_deref())?;
     let dns = config.dns.as_ref();
     Ok(MachineSpec {
         image: image(config)?,

@@ -8,6 +8,7 @@ mod apps;
 mod attach;
 pub(crate) mod body;
 mod extract;
+mod hooks;
 mod host;
 mod images;
 mod inside;
@@ -19,6 +20,7 @@ mod metadata;
 mod query;
 mod registry_auth;
 mod reply;
+mod selfhood;
 mod tokens;
 mod view;
 mod wait;
@@ -37,7 +39,7 @@ type Answer = Result<Response, Problem>;
 pub fn router(control: Control) -> Router {
     let routes = Router::new()
         .route("/healthz", get(host::healthz))
-        .nest("/v1", host_routes().merge(app_routes()));
+        .nest("/v1", host_routes().merge(app_routes()).merge(selfhood::inside_routes()));
     with_fallbacks(routes).with_state(control)
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>
 
 fn host_routes() -> Router<Control> {
     Router::new()
+        .route("/policy/lint", post(selfhood::lint))
         .route("/platform/regions", get(host::regions))
         .route("/doctor", get(host::doctor))
         .route("/usage", get(host::usage))
@@ -62,6 +65,10 @@ fn host_routes() -> Router<Control> {
         .route("/orgs/{org}/machines", get(machines::list_of_org))
         .route("/apps", get(apps::list).post(apps::create))
         .route("/apps/{app}", get(apps::show).delete(apps::remove))
+        .route("/apps/{app}/signing-secret", get(hooks::signing_secret))
+        .route("/apps/{app}/hooks", get(hooks::list))
+        .route("/apps/{app}/hooks/{name}", get(hooks::show).put(hooks::put).delete(hooks::remove))
+        .route("/hooks/{app}/{name}", post(hooks::post))
 }
 
 fn app_routes() -> Router<Control> {
@@ -86,7 +93,8 @@ fn app_routes() -> Router<Control> {
         .route("/usage", get(machines::usage))
         .route("/metadata", get(metadata::all).put(metadata::merge).patch(metadata::merge))
         .route("/metadata/{key}", get(metadata::one).post(metadata::set).delete(metadata::unset))
-        .route("/lease", get(leases::show).post(leases::take).delete(leases::release));
+        .route("/lease", get(leases::show).post(leases::take).delete(leases::release))
+        .nest("/self", selfhood::routes());
     Router::new()
         .route("/apps/{app}/machines", get(machines::list).post(machines::create))
         .nest("/apps/{app}/machines/{id}", machine)

@@ -74,6 +74,40 @@ pub(crate) enum Verb {
     /// Policies: rules by which a machine governs its own sleep
     #[command(subcommand)]
     Policy(verbs::policy::PolicyVerb),
+    /// Memory: facts that a machine and its rules go by
+    #[command(subcommand)]
+    Memory(verbs::memory::MemoryVerb),
+    /// Show or say what a machine is for
+    Intent(verbs::intent::IntentArgs),
+    /// Inboxes: messages to machines, also to those asleep
+    #[command(subcommand)]
+    Inbox(verbs::inbox::InboxVerb),
+    /// Holds: what keeps a machine awake for a while
+    #[command(subcommand)]
+    Hold(verbs::hold::HoldVerb),
+    /// Alarms: what wakes a machine by the clock
+    #[command(subcommand)]
+    Alarm(verbs::alarm::AlarmVerb),
+    /// Hooks: paths under which any service can post to a machine's inbox
+    #[command(subcommand)]
+    Hook(verbs::hook::HookVerb),
+    /// Say why a machine is awake or asleep, and what comes next
+    Explain(MachineArg),
+    /// Show why a machine was last woken
+    Wake(MachineArg),
+    /// Show what a machine waits for by its own word
+    Rest(verbs::rest::RestArgs),
+    /// Print or check what was written, refused and decided about a machine
+    Trace(verbs::trace::TraceArgs),
+    /// Hold-downs: nothing wakes the machine
+    #[command(subcommand)]
+    HoldDown(verbs::hold_down::HoldDownVerb),
+    /// Circuit breakers: they open when wakes fail again and again
+    #[command(subcommand)]
+    Breaker(verbs::breaker::BreakerVerb),
+    /// All that a machine remembers
+    #[command(subcommand, name = "self")]
+    Selfhood(verbs::selfhood::SelfVerb),
     /// Access tokens of the API
     #[command(subcommand)]
     Token(verbs::token::TokenVerb),

@@ -1,6 +1,7 @@
 //! Errors on their way out: a sentence, its causes, a hint, an exit code.
 
 use crate::output;
+use api::contract::selfhood::Finding;
 use client::ClientError;
 use serde_json::json;
 use std::io::ErrorKind;
@@ -57,22 +58,46 @@ pub(crate) fn report(error: &anyhow::Error, is_json: bool) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let message = format!("{error:#}");
+    let (hint, findings) = (hint(error), findings(error));
     if is_json {
         let api = error.downcast_ref::<ClientError>();
         let body = json!({
             "error": message,
             "code": api.and_then(ClientError::code).unwrap_or("client"),
             "retryable": api.is_some_and(ClientError::is_retryable),
-            "hint": hint(error),
+            "hint": hint,
+            "findings": findings,
         });
         output::notice(&body.to_string());
     } else {
-        output::notice(&format!("error: {message}"));
-        if let Some(hint) = hint(error) {
+        // Findings say where, which the rest of the message cannot say as well.
+        let first_line = message.lines().next().filter(|_| !findings.is_empty());
+        output::notice(&format!("error: {}", first_line.unwrap_or(&message)));
+        findings.iter().for_each(|finding| output::notice(&finding_text(finding)));
+        let is_said = |hint: &&str| findings.iter().any(|f| f.hint.as_deref() == Some(*hint));
+        if let Some(hint) = hint.filter(|hint| !is_said(hint)) {
             output::notice(&format!("hint: {hint}"));
         }
     }
     ExitCode::from(code(error))
+}
+
+/// What is wrong with a policy that was refused.
+fn findings(error: &anyhow::Error) -> &[Finding] {
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Api { body, .. }) => &body.findings,
+        _ => &[],
+    }
+}
+
+/// A finding as a person reads it: what, where, and what to do.
+pub(crate) fn finding_text(finding: &Finding) -> String {
+    let path = if finding.path.is_empty() { "policy" } else { &finding.path };
+    let mut text = format!("{}: {path}: {}", finding.severity, finding.message);
+    for line in finding.excerpt.iter().flat_map(|excerpt| excerpt.lines()) {
+        text += &format!("\n  | {line}");
+    }
+    text + &finding.hint.iter().map(|hint| format!("\n  hint: {hint}")).collect::<String>()
 }
 
 fn hint(error: &anyhow::Error) -> Option<&str> {

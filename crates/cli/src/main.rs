@@ -7,6 +7,7 @@
 //! * [`args`]: the words of the command line.
 //! * [`verbs`]: one file for each.
 //! * [`context`]: the client and what `--json` means.
+//! * [`values`]: facts, spans and moments as words write them.
 //! * [`images`], [`pull`], [`docker`]: images by their names, on their way, and who asks for them.
 //! * [`output`], [`failure`]: the one way out for text, and for errors.
 
@@ -18,6 +19,7 @@ mod images;
 mod output;
 mod pull;
 mod terminal;
+mod values;
 mod verbs;
 
 use clap::Parser as _;

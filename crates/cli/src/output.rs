@@ -57,6 +57,18 @@ pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
     pairs.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Other people's text in one line: nothing in it may end a line or move a terminal's cursor.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        line
+    })
+}
+
 /// Bytes as a person reads them.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -74,7 +86,7 @@ pub(crate) fn bytes(n: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, pairs, table};
+    use super::{bytes, one_line, pairs, table};
 
     #[test]
     fn tables_align_and_end_without_blanks() {
@@ -85,6 +97,11 @@ mod tests {
             pairs(&[("id", "1".to_owned()), ("state", "up".to_owned())]),
             "id:    1\nstate: up"
         );
+    }
+
+    #[test]
+    fn foreign_text_stays_in_its_line() {
+        assert_eq!(one_line("two\nlines, \u{1b}[2J ü"), "two\\nlines, \\u{1b}[2J ü");
     }
 
     #[test]

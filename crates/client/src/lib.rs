@@ -4,8 +4,9 @@
 //! those of [`api::contract`]. It retries nothing but a request that was never sent, because a
 //! connection it kept had been closed meanwhile.
 //!
-//! * [`Client`]: where to, and the calls: [`apps`], [`machines`], [`images`], [`host`].
-//! * [`logs`], [`attach`], and the pulls of [`images`]: calls that go on.
+//! * [`Client`]: where to, and the calls: [`apps`], [`machines`], [`images`], [`hooks`], [`host`].
+//! * [`selfhood`], [`inbox`], [`policy`], [`trace`]: what a machine remembers, and what follows from it.
+//! * [`logs`], [`attach`], the pulls of [`images`], following a [`trace`]: calls that go on.
 //! * [`error`]: what can go wrong.
 
 pub mod apps;
@@ -13,13 +14,18 @@ pub mod attach;
 mod body;
 mod connection;
 pub mod error;
+pub mod hooks;
 pub mod host;
 pub mod images;
+pub mod inbox;
 mod lines;
 pub mod logs;
 pub mod machines;
 mod path;
+pub mod policy;
+pub mod selfhood;
 mod send;
+pub mod trace;
 
 pub use attach::{AttachReader, AttachWriter};
 pub use connection::Target;
@@ -27,6 +33,7 @@ pub use error::ClientError;
 pub use images::PullStream;
 pub use logs::LogStream;
 pub use machines::StartOutcome;
+pub use trace::TraceStream;
 
 use api::contract::registry_auth::encode;
 use connection::Pool;

@@ -7,9 +7,9 @@ use hyper::Response;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
-/// Longest line: 16 KiB of a log's text, each byte escaped, with its other fields; the layers of a
-/// pull, at most 127, have less.
-const LINE_MAX_BYTES: usize = 128 * 1024;
+/// Longest line: a decision in a trace that read a whole memory, 64 KiB with each byte escaped, and
+/// those of several peers. A log's line and the layers of a pull have less.
+const LINE_MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// The lines of one answer. Dropping it ends the call.
 #[derive(Debug)]

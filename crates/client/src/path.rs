@@ -19,6 +19,11 @@ pub(crate) fn machine(app: &str, id: &str, rest: &str) -> String {
     format!("/v1/apps/{}/machines/{}{rest}", encoded(app), encoded(id))
 }
 
+/// Path of a machine's self, with `rest` (which begins with `/` or `?`, or is empty) after it.
+pub(crate) fn selfhood(app: &str, id: &str, rest: &str) -> String {
+    machine(app, id, &format!("/self{rest}"))
+}
+
 /// Path of an app, with `rest` after it.
 pub(crate) fn app(app: &str, rest: &str) -> String {
     format!("/v1/apps/{}{rest}", encoded(app))

@@ -64,6 +64,14 @@ impl Client {
         self.exchange_within(TIMEOUT, self.request(method, path, body, &[])?).await
     }
 
+    /// Sends a request and reads its answer, which is JSON.
+    pub(crate) async fn exchanged<T: DeserializeOwned>(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<T, ClientError> {
+        Ok(self.exchange_within(TIMEOUT, request).await?.0)
+    }
+
     /// Sends a request and reads its answer, which is JSON, all within `limit`.
     pub(crate) async fn exchange_within<T: DeserializeOwned>(
         &self,
@@ -96,6 +104,18 @@ impl Client {
         let bytes = serde_json::to_vec(body)
             .map_err(|source| ClientError::Decode { path: path.to_owned(), source })?;
         let bytes = if bytes == b"null" { Vec::new() } else { bytes };
+        self.request_of(method, path, bytes, headers)
+    }
+
+    /// The request with a body that is JSON already, or should be: the daemon says what is wrong with
+    /// it.
+    pub(crate) fn request_of(
+        &self,
+        method: Method,
+        path: &str,
+        bytes: Vec<u8>,
+        headers: &[(HeaderName, &str)],
+    ) -> Result<Request<RequestBody>, ClientError> {
         let mut request =
             Request::builder().method(method).uri(path).header(HOST, self.pool.target().host());
         if !bytes.is_empty() {

@@ -3,16 +3,22 @@
 mod admin;
 mod create;
 mod doctor;
+mod hooks;
 mod images;
 mod inside;
 mod lease;
 mod life;
 mod machines;
+mod selfhood;
+
+pub use selfhood::WholeRead;
 
 use crate::checkpoints;
 use crate::error::ControlError;
+use crate::governor::Governor;
 use crate::inner::{GuestApi, Inner, chance};
 use crate::machine::Command;
+use crate::notify;
 use crate::pressure;
 use crate::pulls;
 use crate::recover::{self, Parts};
@@ -59,6 +65,8 @@ impl Control {
         drop(tokio::spawn(checkpoints::expire_for_ever(Arc::clone(&self.inner))));
         drop(tokio::spawn(pulls::free_for_ever(Arc::clone(&self.inner))));
         drop(tokio::spawn(pressure::watch_for_ever(self.clone())));
+        Governor::run(&self.inner);
+        drop(tokio::spawn(notify::deliver_for_ever(self.clone())));
         // Off the path to the first answer: a start that comes sooner makes its own.
         drop(tokio::task::spawn_blocking(move || recover::fill_pools(&inner)));
         Ok(())

@@ -81,6 +81,26 @@ pub enum ControlError {
         /// A sentence for the user.
         message: String,
     },
+    /// The machine's self says no to a write.
+    #[error(transparent)]
+    Self_(Box<govern::WriteRefused>),
+    /// The machine writes to its self faster than it may.
+    #[error("more than {per_second} writes a second come from inside the machine")]
+    SelfRate {
+        /// How many may.
+        per_second: u32,
+    },
+    /// The self cannot be brought in.
+    #[error(transparent)]
+    Import(Box<govern::export::ImportError>),
+    /// The stored self of a machine cannot be read.
+    #[error("the self of machine {machine} cannot be read")]
+    SelfUnreadable {
+        /// The machine.
+        machine: MachineId,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Too many requests wait for this machine.
     #[error("{queued} requests are waiting for machine {machine} already")]
     Busy {
@@ -187,6 +207,13 @@ impl ControlError {
         Self::Host { action, path: path.to_path_buf(), source }
     }
 
+    pub(crate) fn unreadable(
+        machine: &MachineId,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::SelfUnreadable { machine: machine.clone(), source: source.into() }
+    }
+
     /// The error itself, also of work that several waited for.
     #[must_use]
     pub fn root(&self) -> &Self {
@@ -232,5 +259,20 @@ impl ControlError {
     #[must_use]
     pub fn hint(&self) -> &str {
         self.advice().hint
+    }
+}
+
+impl From<govern::WriteRefused> for ControlError {
+    fn from(refused: govern::WriteRefused) -> Self {
+        Self::Self_(Box::new(refused))
+    }
+}
+
+impl From<govern::export::ImportError> for ControlError {
+    fn from(error: govern::export::ImportError) -> Self {
+        match error {
+            govern::export::ImportError::Refused(refused) => refused.into(),
+            error => Self::Import(Box::new(error)),
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! What others may ask of control, as types.
 
 mod images;
+mod selfhood;
 
 pub use images::*;
+pub use selfhood::*;
 
 use guest_proto::message::{ExecOrders, StartFailure};
 use model::units::DurationMs;
@@ -31,6 +33,8 @@ pub struct CreateMachine {
     pub is_cordoned: bool,
     /// Take a lease at creation.
     pub lease: Option<LeaseWish>,
+    /// The text of its policy; wins over that of its image.
+    pub policy: Option<String>,
     /// Who asks, for the event.
     pub actor: String,
     /// Who asks.
@@ -58,6 +62,8 @@ pub struct UpdateMachine {
     pub current_version: Option<VersionId>,
     /// Do not start it afterwards unless it was up.
     pub skip_launch: bool,
+    /// The text of its new policy; with `None` it keeps what it has, unless that came with its image.
+    pub policy: Option<String>,
     /// Who asks.
     pub access: ImageAccess,
 }

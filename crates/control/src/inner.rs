@@ -2,7 +2,11 @@
 
 use crate::capacity::Capacity;
 use crate::error::ControlError;
+use crate::governor::Governor;
+use crate::hooks::Hooks;
 use crate::machine::Command;
+use crate::notify::Outbox;
+use crate::policies::Policies;
 use crate::pulls::Pulls;
 use crate::shim::ShimPool;
 use crate::watch::Watchers;
@@ -57,6 +61,12 @@ pub(crate) struct Inner {
     pub(crate) shims: Arc<ShimPool>,
     pub(crate) capacity: Arc<Capacity>,
     pub(crate) watchers: Watchers,
+    /// As `watchers`, for what machines remember.
+    pub(crate) self_watchers: Watchers,
+    pub(crate) policies: Policies,
+    pub(crate) governor: Governor,
+    pub(crate) hooks: Hooks,
+    pub(crate) outbox: Outbox,
     pub(crate) guest_api: Mutex<Option<GuestApi>>,
     pub(crate) tasks: Mutex<HashMap<MachineId, mpsc::Sender<Command>>>,
     /// Turns of machines that come back after a reboot of the host.

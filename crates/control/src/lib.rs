@@ -7,6 +7,8 @@
 //!
 //! * [`facade`]: what others may call, as types.
 //! * `machine`: the task of one active machine.
+//! * `governor`: what governs machines from outside any single one of them.
+//! * `hooks`, `notify`: what comes to inboxes from outside, and what `notify` rules send out.
 //! * `shim`: the connection to a shim.
 //! * `plans`: durable plans: create, update, destroy.
 //! * `pressure`: what happens before the data file system is full.
@@ -18,13 +20,17 @@ mod checkpoints;
 pub mod control;
 pub mod error;
 pub mod facade;
+mod governor;
+mod hooks;
 mod inner;
 mod leftovers;
 mod logs;
 mod machine;
 mod names;
+mod notify;
 mod orders;
 mod plans;
+mod policies;
 mod pressure;
 mod pulls;
 mod recover;
@@ -33,10 +39,16 @@ mod watch;
 
 pub use capacity::{CPU_OVERCOMMIT, RAM_OVERCOMMIT};
 pub use checkpoints::CHECKPOINT_RETENTION;
-pub use control::Control;
+pub use control::{Control, WholeRead};
 pub use error::{Advice, ControlError, Fault, StateConflict};
 pub use facade::*;
+pub use hooks::{
+    BadSignature, HOOK_BURST, HOOK_NAME_MAX_BYTES, HOOK_PER_SECOND, HOOK_WRITER_PREFIX, HOOKS_MAX,
+    Hook, HookPost, HookPosted, HookRefused, HookSignature, HookWish, InvalidHookSignature,
+    SecretWish, SignatureScheme,
+};
 pub use inner::{ControlConfig, GuestApi};
+pub use notify::{NOTIFY_GIVE_UP_AFTER, NOTIFY_WAIT_FIRST, NotifySettings};
 pub use orders::{LOG_MAX_BYTES, LOG_MAX_FILES, PIDS_MAX};
 pub use pulls::ImageSettings;
 pub use recover::Parts;

@@ -5,12 +5,14 @@
 
 mod admission;
 mod adopt;
+mod answers;
 mod commit;
 mod effects;
 mod guest;
 mod launch;
 mod metering;
 mod requests;
+pub(crate) mod selfhood;
 mod shim_news;
 mod streams;
 mod task;
@@ -21,8 +23,9 @@ pub(crate) use launch::words_of;
 
 use crate::capacity::Reservation;
 use crate::error::ControlError;
-use crate::facade::{ExecStream, StopOverride, Wanted};
+use crate::facade::{ExecStream, Notice, SelfWritten, StopOverride, Wanted};
 use crate::inner::{Inner, MACHINE_QUEUE_MAX};
+use govern::{Export, Write, Writer};
 use guest_proto::message::{Answer, ExecOrders, Question};
 use model::{Cause, MachineId, Want};
 use std::sync::Arc;
@@ -52,10 +55,18 @@ pub(crate) enum Command {
     Usage { reply: Reply<shim_proto::message::Usage> },
     /// Run a command in it.
     Exec { orders: ExecOrders, cause: Cause, reply: Reply<ExecStream> },
+    /// A write to its self. Answered when it is on the disk.
+    SelfWrite { write: Box<Write>, writer: Writer, reply: Reply<SelfWritten> },
+    /// A self from elsewhere, to be put in the place of its own. Answered as above.
+    SelfImport { export: Box<Export>, writer: Writer, reply: Reply<u64> },
+    /// Somebody inside waits to be told of a rest. Answered when one is coming.
+    Notices { reply: Reply<Notice> },
     /// A plan of it has ended.
     PlanEnded(PlanEnd),
     /// Its record in the store was changed by somebody else (metadata, lease, cordon).
     Reread,
+    /// Look whether anything follows from what it remembers; ends with `Governor::set_next`.
+    Evaluate,
     /// Take over what an earlier control process left; answered when that is done.
     Adopt { reply: oneshot::Sender<()> },
 }
@@ -65,6 +76,8 @@ pub(crate) enum Command {
 pub(crate) struct VersionChange {
     pub(crate) record: MachineRecord,
     pub(crate) launch: bool,
+    /// The text of a policy that it shall have.
+    pub(crate) policy: Option<String>,
 }
 
 /// How a plan ended.

@@ -3,7 +3,7 @@
 //! * `find`: what a reference names, and whether this caller may have it.
 //! * `registries`: which way to which registry, and with whose credentials.
 //! * `job`: one pull, from the manifest to the record; `fetch`: its blobs.
-//! * `board`, `handle`: how far it is.
+//! * `board`, `handle`: how far it is; `turns`: whose is next.
 //! * `prepare`: the image of a machine that is being created or updated.
 //! * `budget`: unused images go when there are too many.
 //!
@@ -18,6 +18,7 @@ mod handle;
 mod job;
 mod prepare;
 mod registries;
+mod turns;
 
 pub(crate) use budget::{free_for_ever, is_let_go, let_go, shelf};
 pub(crate) use find::{Found, LOCAL, find};
@@ -25,22 +26,23 @@ pub use handle::PullHandle;
 pub(crate) use job::Target;
 pub(crate) use prepare::prepare;
 pub use registries::ImageSettings;
+pub(crate) use registries::way_inside;
 
 use crate::error::ControlError;
 use crate::inner::Inner;
 use board::{Board, Brought, JobState};
+use job::{ConfigBlob, SharedConfig};
 use model::{Digest, MachineId};
 use net::Router;
 use net::router::Egress;
 use registries::Registries;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use store::ImageRecord;
-use tokio::sync::{Notify, Semaphore, watch};
-
-/// Images that are pulled at once; each fetches several blobs, and unpacking keeps a core busy.
-const PULLS_AT_ONCE: usize = 4;
+use tokio::sync::{Notify, OnceCell, watch};
+use turns::Turns;
 
 /// All pulls of this process.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ pub(crate) struct Pulls {
     registries: Registries,
     /// Most that images take before unused ones go, in bytes.
     budget_bytes: u64,
-    turns: Semaphore,
+    turns: Turns,
     under_way: Mutex<UnderWay>,
     /// Rung when an image has come: there may be too many now.
     brought: Notify,
@@ -57,6 +59,8 @@ pub(crate) struct Pulls {
 #[derive(Debug, Default)]
 struct UnderWay {
     jobs: HashMap<JobKey, watch::Receiver<JobState>>,
+    /// Configs of images that somebody waits for.
+    configs: HashMap<JobKey, Weak<OnceCell<Arc<ConfigBlob>>>>,
     /// One pull of an image at a time, from wherever.
     locks: HashMap<Digest, Weak<tokio::sync::Mutex<()>>>,
     /// What machines that are being prepared wait for, with the credentials for it.
@@ -106,7 +110,7 @@ impl Pulls {
         Ok(Self {
             registries: Registries::open(settings, egress, router)?,
             budget_bytes,
-            turns: Semaphore::new(PULLS_AT_ONCE),
+            turns: Turns::default(),
             under_way: Mutex::default(),
             brought: Notify::new(),
         })
@@ -134,20 +138,28 @@ impl Pulls {
     }
 
     fn lock_of(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
-        let locks = &mut self.under_way().locks;
-        locks.retain(|_, lock| lock.strong_count() > 0);
-        if let Some(lock) = locks.get(digest).and_then(Weak::upgrade) {
-            return lock;
-        }
-        let lock = Arc::default();
-        locks.insert(digest.clone(), Arc::downgrade(&lock));
-        lock
+        shared(&mut self.under_way().locks, digest)
+    }
+
+    fn config_of(&self, key: &JobKey) -> SharedConfig {
+        shared(&mut self.under_way().configs, key)
     }
 
     /// The tables are whole after each change, so a panic elsewhere does not spoil them.
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What those who hold an entry of the table share; entries that nobody holds any more go.
+fn shared<K: Clone + Eq + Hash, T: Default>(table: &mut HashMap<K, Weak<T>>, key: &K) -> Arc<T> {
+    table.retain(|_, held| held.strong_count() > 0);
+    if let Some(held) = table.get(key).and_then(Weak::upgrade) {
+        return held;
+    }
+    let held = Arc::default();
+    table.insert(key.clone(), Arc::downgrade(&held));
+    held
 }
 
 /// Joins the pull of the target, beginning it if nobody has. It goes on to its end whoever leaves.

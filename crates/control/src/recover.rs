@@ -5,8 +5,10 @@ mod put_away;
 
 use crate::capacity::Capacity;
 use crate::error::ControlError;
+use crate::governor::{Clock, Governor};
 use crate::inner::{ControlConfig, Inner};
 use crate::machine::Command;
+use crate::notify::{NotifySettings, Outbox};
 use crate::pulls::{ImageSettings, Pulls};
 use crate::shim::ShimPool;
 use model::MachineId;
@@ -43,11 +45,13 @@ pub struct Parts {
     pub slots_ready: (u16, u16),
     /// What the operator decides about images.
     pub images: ImageSettings,
+    /// What the operator decides about notifications.
+    pub notify: NotifySettings,
 }
 
 /// Opens everything below control.
 pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
-    let Parts { config, store, namespaces, router, slots_ready, images: settings } = parts;
+    let Parts { config, store, namespaces, router, slots_ready, images: settings, notify } = parts;
     let shims_dir = config.runtime_dir.join("shims");
     fs::create_dir_all(&shims_dir).map_err(|e| ControlError::host("create", &shims_dir, e))?;
     let networks = store.read(|reader| reader.networks())?;
@@ -61,6 +65,7 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
     };
     let slots = SlotPool::open(&namespaces, Arc::clone(&router), pool)?;
     let images = image::ImageStore::open(&config.data_dir, &config.runtime_dir)?;
+    let outbox = Outbox::open(&notify, egress, &router)?;
     let pulls = Pulls::open(&settings, egress, &router, &config.data_dir)?;
     let disks = disk::DiskStore::open(&config.data_dir)?;
     if let Err(error) = disk::ballast::trim(&config.data_dir) {
@@ -70,6 +75,11 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
         capacity: Capacity::new(config.host_ram_mib, config.host_cpus),
         shims: Arc::new(ShimPool::new(config.shim_path.clone(), store.instance())),
         watchers: crate::watch::Watchers::default(),
+        self_watchers: crate::watch::Watchers::default(),
+        policies: crate::policies::Policies::default(),
+        hooks: crate::hooks::Hooks::default(),
+        outbox,
+        governor: Governor::new(store.clone(), Clock::of_host(), config.host_cpus),
         guest_api: Mutex::new(None),
         tasks: Mutex::new(HashMap::new()),
         returns: Arc::new(Semaphore::new(RETURNS_AT_ONCE)),
@@ -170,7 +180,7 @@ pub(crate) async fn sweep_for_ever(inner: Arc<Inner>) {
         hours.tick().await;
         let now = model::clock::now();
         while let Ok(swept) = inner.store.write("store.sweep", move |tx| tx.sweep(now)).await {
-            if swept.machines.is_empty() {
+            if swept.machines.is_empty() && swept.message_ids == 0 {
                 break;
             }
         }

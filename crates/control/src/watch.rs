@@ -19,6 +19,17 @@ impl Watchers {
         by_machine.entry(machine.clone()).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
+    /// As [`Watchers::subscribe`], unless the machine has `most` receivers.
+    pub(crate) fn subscribe_within(
+        &self,
+        machine: &MachineId,
+        most: usize,
+    ) -> Option<watch::Receiver<u64>> {
+        let mut by_machine = self.by_machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = by_machine.entry(machine.clone()).or_insert_with(|| watch::channel(0).0);
+        (sender.receiver_count() < most).then(|| sender.subscribe())
+    }
+
     /// The machine has changed: its revision is now `revision`.
     pub(crate) fn notify(&self, machine: &MachineId, revision: u64) {
         let mut by_machine = self.by_machine.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,5 +40,22 @@ impl Watchers {
                 sender.send_replace(revision);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiters_beyond_the_bound_get_nothing_until_one_leaves() {
+        let (watchers, machine) = (Watchers::default(), MachineId::from_random([1; 7]));
+        let first = watchers.subscribe_within(&machine, 2);
+        let second = watchers.subscribe_within(&machine, 2);
+        assert!(first.is_some() && second.is_some());
+        assert!(watchers.subscribe_within(&machine, 2).is_none());
+        assert!(watchers.subscribe_within(&machine, 3).is_some());
+        drop(first);
+        assert!(watchers.subscribe_within(&machine, 2).is_some());
     }
 }

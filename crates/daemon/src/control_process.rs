@@ -45,7 +45,11 @@ pub fn is_for_good(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Size of the file system that holds the guest init: ten times what it needs.
+/// The guest init, and the tool for programs in machines, as they lie in the file system that shows
+/// them; the engine mounts the directory of the tool.
+const GUEST_PROGRAMS: [&str; 2] = ["dormouse-init", "bin/dm"];
+
+/// Size of the file system that holds these two: five times what they need.
 const INIT_TMPFS_OPTIONS: &std::ffi::CStr = c"size=16m,nr_inodes=16,mode=755";
 
 /// Runs control until SIGTERM; machines go on running.
@@ -62,7 +66,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
     let (shim_path, init_path) = (options.shim_path()?, options.init_path()?);
     // From here on this thread, and every thread it starts, lives in the instance's mount namespace.
     let namespaces = net::instance::enter(&runtime_dir).context("cannot enter the instance")?;
-    let init_path = show_init(&namespaces, &init_path)?;
+    let init_path = show_programs(&namespaces, &init_path)?;
     let config = ControlConfig {
         data_dir: data_dir.clone(),
         runtime_dir: namespaces.runtime_dir().to_path_buf(),
@@ -79,13 +83,15 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    let images = options.images.settings()?;
     let parts = Parts {
         config,
         store: store.clone(),
         namespaces,
         router: RouterConfig { egress, ..RouterConfig::default() },
         slots_ready: options.slots_ready,
-        images: options.images.settings()?,
+        notify: options.notify_settings(&images)?,
+        images,
     };
     let result = runtime.block_on(serve(parts, listener, data_dir, runtime_dir));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -197,16 +203,20 @@ async fn ensure_owner_token(control: &Control, data_dir: &Path) -> anyhow::Resul
     write_private(&path, secret.as_bytes())
 }
 
-/// Puts the guest init where machines start from: a small read-only file system in RAM.
+/// Puts what runs in machines where they start from: a small read-only file system in RAM.
 ///
 /// Read-only, so that `/proc/1/exe` of a guest can never be written; in RAM, so that a start never
-/// waits for the disk to read it. A daemon of another build brings its own init.
-fn show_init(namespaces: &InstanceNamespaces, init: &Path) -> anyhow::Result<PathBuf> {
+/// waits for the disk to read it. A daemon of another build brings its own. Returns the path of the
+/// guest init there.
+fn show_programs(namespaces: &InstanceNamespaces, init: &Path) -> anyhow::Result<PathBuf> {
     let dir = namespaces.runtime_dir().join("init");
-    let shown = dir.join("dormouse-init");
-    let wanted = fs::read(init).with_context(|| format!("cannot read {}", init.display()))?;
-    if fs::read(&shown).is_ok_and(|there| there == wanted) {
-        return Ok(shown);
+    let tool = init.with_file_name("dm");
+    let wanted = [read_program(init)?, read_program(&tool)?];
+    let shown = GUEST_PROGRAMS.map(|name| dir.join(name));
+    let [shown_init, _] = &shown;
+    let is_there = |(path, bytes): (&PathBuf, &Vec<u8>)| fs::read(path).is_ok_and(|b| b == *bytes);
+    if shown.iter().zip(&wanted).all(is_there) {
+        return Ok(shown_init.clone());
     }
     let show = || -> std::io::Result<()> {
         fs::create_dir_all(&dir)?;
@@ -214,11 +224,21 @@ fn show_init(namespaces: &InstanceNamespaces, init: &Path) -> anyhow::Result<Pat
         rustix::mount::unmount(&dir, UnmountFlags::DETACH).unwrap_or_default();
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         rustix::mount::mount("dormouse-init", &dir, "tmpfs", flags, INIT_TMPFS_OPTIONS)?;
-        fs::write(&shown, &wanted)?;
-        fs::set_permissions(&shown, fs::Permissions::from_mode(0o755))?;
+        fs::create_dir(dir.join("bin"))?;
+        fs::set_permissions(dir.join("bin"), fs::Permissions::from_mode(0o755))?;
+        for (path, bytes) in shown.iter().zip(&wanted) {
+            fs::write(path, bytes)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        }
         rustix::mount::mount_remount(&dir, flags | MountFlags::RDONLY, INIT_TMPFS_OPTIONS)
             .map_err(std::io::Error::from)
     };
     show().with_context(|| format!("cannot show {} to guests", init.display()))?;
-    Ok(shown)
+    Ok(shown_init.clone())
+}
+
+fn read_program(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| {
+        format!("cannot read {}: build or install all binaries together", path.display())
+    })
 }

@@ -1,7 +1,7 @@
 //! What an instance is told at its start.
 
 use anyhow::Context as _;
-use control::ImageSettings;
+use control::{ImageSettings, NotifySettings};
 use registry::trust::DOCKER_CERTS_DIR;
 use registry::{AllowList, Trust};
 use std::net::SocketAddr;
@@ -37,6 +37,9 @@ pub struct UpOptions {
     pub slots_ready: (u16, u16),
     /// Which registries are used, and how.
     pub images: ImageOptions,
+    /// Patterns of servers, on this host or in private networks, that notifications may reach, from
+    /// this host.
+    pub allow_notify: Vec<String>,
 }
 
 /// What an instance is told about images.
@@ -100,6 +103,7 @@ impl UpOptions {
             boot_id_file: PathBuf::from("/proc/sys/kernel/random/boot_id"),
             slots_ready: (4, 8),
             images: ImageOptions::default(),
+            allow_notify: Vec::new(),
         }
     }
 
@@ -120,7 +124,18 @@ impl UpOptions {
         args.extend(self.shim.iter().map(|path| format!("--shim={}", path.display())));
         args.extend(self.init.iter().map(|path| format!("--init={}", path.display())));
         args.extend(self.images.control_args());
+        args.extend(self.allow_notify.iter().map(|server| format!("--allow-notify={server}")));
         args
+    }
+
+    /// What notifications are told, whose certificates count as those of images do.
+    ///
+    /// # Errors
+    /// A pattern is none.
+    pub(crate) fn notify_settings(&self, images: &ImageSettings) -> anyhow::Result<NotifySettings> {
+        let named = AllowList::of(self.allow_notify.iter().map(String::as_str));
+        let named = named.context("`--allow-notify` cannot be used")?;
+        Ok(NotifySettings { named, trust: images.trust.clone() })
     }
 
     /// The shim's binary.
@@ -147,6 +162,6 @@ fn beside(given: Option<&PathBuf>, name: &str) -> anyhow::Result<PathBuf> {
         None => std::env::current_exe()?.with_file_name(name),
     };
     path.canonicalize().with_context(|| {
-        format!("{} is not there: build or install all three binaries together", path.display())
+        format!("{} is not there: build or install all binaries together", path.display())
     })
 }

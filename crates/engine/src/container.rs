@@ -34,6 +34,7 @@ mod root;
 mod seccomp;
 mod traffic;
 
+pub use cgroup::DeviceGuard;
 pub use reap::reap;
 
 use crate::engine::{Capabilities, Engine, Running};
@@ -46,7 +47,7 @@ use cgroup::Cgroup;
 use child::{FIRST_FREE_FD, Plan};
 use disk::{Disk, Taken};
 use launch::{Ends, Launch, launch};
-use layers::{idmap, image_layer, init_program, open_namespace};
+use layers::{idmap, image_layer, init_program, open_namespace, tools};
 use pid1::Pid1Plan;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -107,6 +108,7 @@ impl Container {
             root: root::Words::new(guest_root(container), spec.limits.ram_bytes, is_pid1),
             hostname: host_name(spec),
             init: keep(init_program(&container.init_path)?)?,
+            tools: tools(&container.init_path)?.map(keep).transpose()?,
             argv: init_argv(is_pid1),
             envp: ExecStrings::new(&[]),
             capabilities: capabilities::for_host(cgroup.guards_devices()),

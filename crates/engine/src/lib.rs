@@ -19,8 +19,8 @@ mod sys;
 mod wait;
 mod watch;
 
-pub use container::Container;
 pub use container::ahead::Ahead;
+pub use container::{Container, DeviceGuard};
 pub use engine::{Capabilities, Engine, Running};
 pub use error::EngineError;
 pub use fake::Fake;

@@ -15,13 +15,13 @@ mod settle;
 
 pub(crate) use decide::{Shuts, decide};
 
+use crate::limits::DECISION_BYTES_MAX;
 use crate::selfhood::Selfhood;
 use crate::trace::TraceBody;
 use crate::verdict::{Candidate, Decision, Happened, Notify, Stance, Verdict};
 use crate::view::View;
-use crate::write::cut;
+use crate::write::{cut, listed};
 use decide::fitted;
-use model::admit::Gate;
 use model::admit::gates::{Shut, first_shut};
 use model::cause::CauseClass;
 use model::state::Rest;
@@ -57,7 +57,7 @@ pub fn evaluate(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: Unix
         round.next,
         rest.next,
         settle::next(&next, policy, &round, view, now),
-        gate_opens(&next, &stance, &shuts, now),
+        gate_opens(&stance, &shuts),
     ];
     let notify = notified(policy, &round);
     happened.extend(notify.iter().map(|n| Happened::Notified(n.rule.clone())));
@@ -102,10 +102,10 @@ fn note(verdict: &mut Verdict, before: &Selfhood, now: UnixMs) {
         verdict.next.decision = Some(Decision { at: now, stance: verdict.stance.clone() });
     }
     verdict.next.revision = before.revision + 1;
-    verdict.entry = Some(TraceBody {
+    verdict.entry = Some(within(TraceBody {
         rev_after: verdict.next.revision,
         policy_hash: verdict.next.policy.as_ref().map(|policy| policy.hash.clone()),
-        changes: verdict.happened.iter().map(|h| cut(&h.to_string())).collect(),
+        changes: listed(verdict.happened.iter().map(|h| cut(&h.to_string())).collect()),
         rule: verdict.stance.rule().map(str::to_owned),
         reads: verdict.reads.clone(),
         results: verdict.results.clone(),
@@ -113,7 +113,21 @@ fn note(verdict: &mut Verdict, before: &Selfhood, now: UnixMs) {
         decision: Some(verdict.stance.clone()),
         candidates: verdict.candidates.clone(),
         ..TraceBody::new(Writer::Platform, crate::rights::Action::Decide, before)
-    });
+    }));
+}
+
+/// The entry without what it has no room for. Of the candidates the one that prevailed stays, so the
+/// decision can still be made again; the rules cannot be judged again.
+fn within(mut entry: TraceBody) -> TraceBody {
+    let text = serde_json::to_string(&entry).expect("an entry has text keys and finite numbers");
+    if text.len() > DECISION_BYTES_MAX {
+        let is_it = |c: &Candidate| entry.decision.as_ref().is_some_and(|d| d.is_by(&c.source));
+        entry.candidates.retain(is_it);
+        entry.reads = Vec::new();
+        entry.results = Vec::new();
+        entry.changes.push("what was read and answered has no room here".to_owned());
+    }
+    entry
 }
 
 /// What governance says to the gates.
@@ -134,8 +148,11 @@ fn gate_facts(next: &Selfhood, view: &View<'_>, wanted: &[Candidate], now: UnixM
         rested_at: next.ledger.rested_at,
         started_at: next.usage.up_since,
         wakes_last_hour: next.ledger.wakes_last_hour(now),
+        budget_grows_at: next.ledger.budget_grows_at(now),
         breaker_until: next.ledger.breaker_until(now),
         no_progress_until: next.ledger.no_progress_until(now),
+        lease: view.lease.cloned(),
+        no_rest_permit: view.no_rest_permit,
         can_freeze: view.can_freeze,
         can_suspend: view.can_suspend,
         ..GateFacts::default()
@@ -158,10 +175,9 @@ fn shuts(view: &View<'_>, gates: &GateFacts, wanted: &[Candidate], now: UnixMs) 
 }
 
 /// When a shut gate that matters opens by itself.
-fn gate_opens(next: &Selfhood, stance: &Stance, shuts: &Shuts, now: UnixMs) -> Option<UnixMs> {
+fn gate_opens(stance: &Stance, shuts: &Shuts) -> Option<UnixMs> {
     let opens = |shut: &Option<Shut>| shut.as_ref().and_then(|shut| shut.opens_at);
     match stance {
-        Stance::Owed { gate: Gate::WakeBudget, .. } => next.ledger.budget_grows_at(now),
         Stance::Owed { .. } => opens(&shuts.wake),
         Stance::Kept { .. } => opens(&shuts.rest),
         Stance::Up { .. } | Stance::Down { .. } | Stance::Held { .. } | Stance::Stay => None,
@@ -236,6 +252,18 @@ fn notified(policy: &Policy, round: &Round) -> Vec<Notify> {
 }
 
 impl Stance {
+    /// Whether it is what this source wants.
+    fn is_by(&self, source: &crate::verdict::Source) -> bool {
+        match self {
+            Self::Up { by }
+            | Self::Owed { by, .. }
+            | Self::Down { by, .. }
+            | Self::Kept { by, .. }
+            | Self::Held { by } => by == source,
+            Self::Stay => false,
+        }
+    }
+
     /// The rule that prevailed.
     fn rule(&self) -> Option<&str> {
         match self {

@@ -1,4 +1,8 @@
 //! A whole self on its way from one host to another.
+//!
+//! * `sane`: the limits that an export must keep, as everything that was written here has.
+
+mod sane;
 
 use crate::refused::WriteRefused;
 use crate::rights::Action;
@@ -71,6 +75,15 @@ pub enum ImportError {
         /// How many there should be.
         counted: u32,
     },
+    /// Something of it is outside the limits of every machine.
+    #[error("the export cannot be of a machine: {what}")]
+    Beyond {
+        /// What, and where the limit is.
+        what: &'static str,
+    },
+    /// A fact of it is.
+    #[error("the export has a fact that no memory can hold: {0}")]
+    Fact(#[source] Box<policy::WriteRefused>),
     /// Not by this writer.
     #[error(transparent)]
     Refused(WriteRefused),
@@ -132,7 +145,9 @@ pub fn import(export: &Export, writer: &Writer) -> Result<Imported, ImportError>
     if usize::try_from(counted) != Ok(export.inbox.len()) {
         return Err(ImportError::Inbox { found: export.inbox.len(), counted });
     }
+    sane::check(export)?;
     let mut next = export.selfhood.clone();
+    sane::count(&mut next.inbox, &export.inbox);
     next.wake = None;
     next.usage.up_since = None;
     next.mutes = crate::selfhood::Mutes::default();

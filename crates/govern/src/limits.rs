@@ -99,8 +99,20 @@ pub const TRACE_AGE_MAX: DurationMs = DurationMs::from_secs(90 * 24 * 3600);
 /// Length of one line about a change in the trace, in bytes.
 pub const CHANGE_BYTES_MAX: usize = 160;
 
-/// Changes listed in one entry; a patch can have as many as a memory has keys.
-pub const CHANGES_MAX: usize = policy::limits::KEYS_MAX + 1;
+/// Changes listed in one entry; the last line counts the others.
+pub const CHANGES_MAX: usize = 16;
+
+/// They together, in bytes of JSON: so an entry of a write stays below 4 KiB, and a whole trace of
+/// them below 40 MB.
+pub const CHANGES_BYTES_MAX: usize = 3 * 1024;
+
+/// Bytes of a decision's entry as JSON: what twenty rules read and answer. Of a larger one only the
+/// decision is kept, and who prevailed.
+pub const DECISION_BYTES_MAX: usize = 8 * 1024;
+
+/// Largest number in a record that comes from elsewhere: JSON readers everywhere read it exactly, and
+/// counting on from it never overflows.
+pub const COUNT_MAX: u64 = 1 << 53;
 
 /// Bytes of one record as JSON, whatever was written to it: 64 KiB of facts with what is known about
 /// each, and everything else at its own limit.

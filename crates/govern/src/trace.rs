@@ -5,7 +5,7 @@
 mod chain;
 mod replay;
 
-pub use chain::{CutAt, FirstBroken, checkpoint, cut_due, verify};
+pub use chain::{ChainCheck, CutAt, FirstBroken, checkpoint, cut_due, verify};
 pub use replay::{Difference, Replay, replay};
 
 use crate::rights::Action;

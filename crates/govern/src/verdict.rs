@@ -18,8 +18,8 @@ pub struct Verdict {
     pub is_changed: bool,
     /// What the machine should be told, if anything.
     pub wish: Option<(Want, Cause)>,
-    /// The part of the gates that is governance, with `rested_at` and `started_at`. Lease, room on
-    /// the host, `autostart`, rest permit are the host's to fill in.
+    /// The gates as far as governance and the view know them. Room on the host and `autostart` are
+    /// the host's to fill in.
     pub gates: GateFacts,
     /// What was decided.
     pub stance: Stance,

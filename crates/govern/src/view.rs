@@ -2,6 +2,7 @@
 //!
 //! What it does not know is `None`, and unknown to every rule.
 
+use model::admit::LeaseHeld;
 use model::{Machine, State, UnixMs};
 use serde_json::Value as Json;
 use std::fmt;
@@ -15,6 +16,10 @@ pub struct View<'a> {
     pub started_at: Option<UnixMs>,
     /// When it came to rest; counts while it rests.
     pub rested_at: Option<UnixMs>,
+    /// A lease by somebody else.
+    pub lease: Option<&'a LeaseHeld>,
+    /// Its app needs it: a rest would leave too few machines up.
+    pub no_rest_permit: bool,
     /// What its engine can do.
     pub can_freeze: bool,
     /// As above.
@@ -113,6 +118,8 @@ impl<'a> View<'a> {
             machine,
             started_at: None,
             rested_at: None,
+            lease: None,
+            no_rest_permit: false,
             can_freeze: false,
             can_suspend: false,
             idle: None,

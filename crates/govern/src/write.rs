@@ -20,7 +20,7 @@ pub use inbox::{MessageRow, NoRows, Rows, Seen};
 pub use outcome::{Applied, Reply, RowOp};
 pub use report::Report;
 
-use crate::limits::{CHANGE_BYTES_MAX, CHANGES_MAX, NAME_BYTES_MAX};
+use crate::limits::{CHANGE_BYTES_MAX, CHANGES_BYTES_MAX, CHANGES_MAX, NAME_BYTES_MAX};
 use crate::refused::WriteRefused;
 use crate::rights::Action;
 use crate::selfhood::Selfhood;
@@ -167,6 +167,7 @@ impl std::fmt::Debug for Ground<'_> {
 /// # Errors
 /// [`WriteRefused`] says why not; nothing has changed. [`refusal`] is the entry for that.
 pub fn apply(ground: &Ground<'_>, write: &Write, writer: &Writer) -> Result<Applied, WriteRefused> {
+    check_writer(writer)?;
     let mut draft = Draft::new(ground, writer);
     match write {
         Write::Memory { patch, if_match } => memory::patch(&mut draft, patch, *if_match)?,
@@ -295,9 +296,8 @@ impl<'a> Draft<'a> {
         let mut entry = None;
         if !self.changes.is_empty() {
             self.next.revision = self.rev();
-            self.changes.truncate(CHANGES_MAX);
             entry = Some(TraceBody {
-                changes: self.changes,
+                changes: listed(self.changes),
                 rev_after: self.next.revision,
                 policy_hash: self.next.policy.as_ref().map(|policy| policy.hash.clone()),
                 ..TraceBody::new(self.writer.clone(), action, self.ground.selfhood)
@@ -329,6 +329,18 @@ pub(crate) fn is_read(policy: &Policy, selfhood: &Selfhood, is_it: impl Fn(&Name
     })
 }
 
+/// The record names its writers, so it could not be read back with one that is none.
+fn check_writer(writer: &Writer) -> Result<(), WriteRefused> {
+    let name = writer.to_string();
+    match name.parse::<Writer>() {
+        Ok(_) => Ok(()),
+        Err(_invalid) => Err(WriteRefused::Name {
+            what: "a writer",
+            name: name.chars().take(NAME_BYTES_MAX).collect(),
+        }),
+    }
+}
+
 /// A name of a hold or alarm: what may stand behind `due.` in a condition.
 fn check_name(what: &'static str, name: &str) -> Result<(), WriteRefused> {
     let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
@@ -340,6 +352,23 @@ fn check_name(what: &'static str, name: &str) -> Result<(), WriteRefused> {
 
 fn check_length(what: &'static str, text: &str, max: usize) -> Result<(), WriteRefused> {
     if text.len() > max { Err(WriteRefused::TooLong { what, max }) } else { Ok(()) }
+}
+
+/// The lines of one entry: as many as it has room for, and how many more there were.
+pub(crate) fn listed(mut lines: Vec<String>) -> Vec<String> {
+    let mut room = CHANGES_BYTES_MAX;
+    let fits = |line: &&String| {
+        let left = room.checked_sub(Json::from(line.as_str()).to_string().len() + 1);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let n_listed = lines.iter().take(CHANGES_MAX).take_while(fits).count();
+    let n_more = lines.len() - n_listed;
+    if n_more > 0 {
+        lines.truncate(n_listed);
+        lines.push(format!("and {n_more} more"));
+    }
+    lines
 }
 
 /// A line for the trace, at most [`CHANGE_BYTES_MAX`] long and without control characters.

@@ -57,7 +57,7 @@ pub use meta::ImageMeta;
 pub use oci::{BlobRef, Document, ImageIndex, ImageManifest};
 pub use progress::{Progress, Step};
 pub use prune::PruneOutcome;
-pub use pull::Pull;
+pub use pull::{Pull, config_of};
 pub use store::{ImageSizes, ImageStore};
 
 /// How files of this room become visible.

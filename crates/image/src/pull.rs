@@ -10,11 +10,12 @@ use crate::error::ImageError;
 use crate::import::{ImportedImage, Importer};
 use crate::oci::{
     BlobRef, Document, ForeignDir, ImageManifest, blob_name, expect_blob, from_manifest,
+    read_config,
 };
 use crate::progress::Progress;
 use crate::store::ImageStore;
 use model::ids::Digest;
-use model::spec::ImageRef;
+use model::spec::{ImageConfig, ImageRef};
 use model::units::UnixMs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +80,23 @@ impl Pull {
             false => blob.size_bytes.saturating_sub(self.blobs.reserved_bytes(&blob.digest)),
         };
         self.blobs().iter().map(unreserved).fold(0, u64::saturating_add)
+    }
+
+    /// Puts the config where its blob belongs, for callers who have read it already.
+    ///
+    /// # Errors
+    /// [`ImageError::BlobTooLong`], [`ImageError::BlobTooShort`] or [`ImageError::DigestDiffers`]
+    /// when it is not what the manifest says; [`ImageError::Io`].
+    pub fn give_config(&self, bytes: &[u8]) -> Result<(), ImageError> {
+        match self.state(&self.manifest.config)? {
+            BlobState::Wanted(mut writer) => {
+                writer.restart()?;
+                writer.write(bytes)?;
+                writer.finish()
+            }
+            // Another image with the same config is being pulled: it is asked for again later.
+            BlobState::Elsewhere | BlobState::Present => Ok(()),
+        }
     }
 
     fn expect_whole(&self, blob: &BlobRef) -> Result<(), ImageError> {
@@ -195,6 +213,14 @@ impl ImageStore {
         let importer = Importer { store: self, workshop: &workshop, progress };
         image.and_then(|image| importer.layers_to_image(&dir, image, image_ref))
     }
+}
+
+/// What the config of an image, the blob `digest`, says of its programs.
+///
+/// # Errors
+/// [`ImageError::BadDocument`]; [`ImageError::NoVariant`] when it is for another kind of host.
+pub fn config_of(digest: &Digest, bytes: &[u8]) -> Result<ImageConfig, ImageError> {
+    read_config(&blob_name(digest), bytes).map(|(config, _)| config)
 }
 
 /// What began before this moment has been left for too long.

@@ -11,7 +11,7 @@ use crate::meta::ImageMeta;
 use crate::pull::before_window;
 use model::ids::Digest;
 use model::units::UnixMs;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -100,21 +100,30 @@ impl ImageStore {
         Ok(metas)
     }
 
-    /// How much room the image takes, and how much of that others need as well.
+    /// How much room each image takes, and how much of that others need as well. Those with a
+    /// damaged record are left out.
+    ///
+    /// Of all images at once, because what is shared shows only when all are looked at: each record
+    /// and each document is looked at once.
     ///
     /// # Errors
-    /// As [`Self::meta`]; [`ImageError::Io`] when the other images cannot be listed.
-    pub fn sizes(&self, digest: &Digest) -> Result<ImageSizes, ImageError> {
-        let meta = self.meta(digest)?;
-        let others = self.list()?.into_iter().filter(|other| other.digest != *digest);
-        let shared: HashSet<Digest> = others.flat_map(|other| other.blobs).collect();
-        let mut sizes = ImageSizes { size_bytes: meta.size_bytes, shared_bytes: 0 };
-        for blob in &meta.blobs {
-            let n_bytes = self.layout.blob(blob).metadata().map_or(0, |file| file.len());
-            sizes.size_bytes += n_bytes;
-            sizes.shared_bytes += if shared.contains(blob) { n_bytes } else { 0 };
+    /// As [`Self::list`].
+    pub fn sizes(&self) -> Result<HashMap<Digest, ImageSizes>, ImageError> {
+        let metas = self.list()?;
+        let mut documents: HashMap<&Digest, Document> = HashMap::new();
+        for blob in metas.iter().flat_map(|meta| meta.blobs.iter().collect::<HashSet<_>>()) {
+            let known = documents.entry(blob);
+            known.or_insert_with(|| Document::in_file(&self.layout.blob(blob))).n_images += 1;
         }
-        Ok(sizes)
+        let sizes_of = |meta: &ImageMeta| {
+            let mut sizes = ImageSizes { size_bytes: meta.size_bytes, shared_bytes: 0 };
+            for document in meta.blobs.iter().map(|blob| &documents[blob]) {
+                sizes.size_bytes += document.n_bytes;
+                sizes.shared_bytes += if document.n_images > 1 { document.n_bytes } else { 0 };
+            }
+            (meta.digest.clone(), sizes)
+        };
+        Ok(metas.iter().map(sizes_of).collect())
     }
 
     /// Keeps others from publishing or removing while the guard lives.
@@ -141,6 +150,19 @@ impl ImageStore {
 
     pub(crate) fn image_names(&self) -> Result<Vec<String>, ImageError> {
         Ok(durable::names_in(&self.layout.images())?)
+    }
+}
+
+/// A manifest or config, and how many images it belongs to.
+struct Document {
+    n_bytes: u64,
+    n_images: usize,
+}
+
+impl Document {
+    /// One that belongs to none yet; a lost one takes no room.
+    fn in_file(path: &Path) -> Self {
+        Self { n_bytes: path.metadata().map_or(0, |file| file.len()), n_images: 0 }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct GateFacts {
     pub started_at: Option<UnixMs>,
     /// Governed wakes in the last hour.
     pub wakes_last_hour: u32,
+    /// When the first of them will be an hour old.
+    pub budget_grows_at: Option<UnixMs>,
     /// The circuit breaker is open until then.
     pub breaker_until: Option<UnixMs>,
     /// Back-off after wakes without progress, until then.

@@ -133,6 +133,8 @@ pub enum Event {
         /// Earliest moment to try again.
         not_before: UnixMs,
     },
+    /// Nobody wants it up any more: nothing is owed.
+    Forgive,
     /// Somebody holds it down, or lets go of it.
     HoldDown {
         /// `None` lets go.

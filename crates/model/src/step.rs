@@ -126,6 +126,7 @@ pub fn step(machine: &Machine, event: &Event, now: UnixMs) -> Result<Next, Refus
         Event::Notice { rest, vetoes } => down::notice(&mut draft, rest, *vetoes)?,
         Event::Vetoed => down::vetoed(&mut draft),
         Event::Owe { cause, not_before } => gates::owe(&mut draft, cause, *not_before)?,
+        Event::Forgive => draft.machine.owed = None,
         Event::HoldDown { hold } => gates::hold_down(&mut draft, hold.as_ref())?,
         Event::Removed => replace::removed(&mut draft)?,
         Event::HostRebooted { seed, policy, auto_destroy } => {

@@ -54,5 +54,5 @@ pub use reading::{
 pub use standing::{Advanced, Edge, Phase, RuleState, Timing, advance};
 pub use text::TextError;
 pub use value::{Type, Value};
-pub use write::{Accepted, MemorySize, Write, WriteRefused, check_write};
+pub use write::{Accepted, MemorySize, Write, WriteRefused, check_fact, check_write};
 pub use writer::{Writer, WriterPattern};

@@ -48,6 +48,12 @@ pub const COMPUTED_TEXT_BYTES_MAX: usize = 4 * 1024;
 /// Length of one fact's value, in bytes of compact JSON. Source: design, section 7.
 pub const VALUE_BYTES_MAX: usize = 4 * 1024;
 
+/// Arrays and objects inside each other in one fact's value.
+///
+/// The record of a machine has each value a few levels down and must be read back by a reader of
+/// JSON that refuses more than 128 levels.
+pub const VALUE_DEPTH_MAX: usize = 32;
+
 /// All keys and values of one memory, in bytes. Source: design, section 7.
 pub const MEMORY_BYTES_MAX: usize = 64 * 1024;
 

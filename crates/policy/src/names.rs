@@ -139,6 +139,7 @@ pub const MACHINE_STATES: &[&str] = &[
     "started",
     "stopping",
     "stopped",
+    "restarting",
     "suspending",
     "suspended",
     "replacing",

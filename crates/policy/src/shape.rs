@@ -5,7 +5,7 @@ use crate::fact_type::FactType;
 use crate::finding::Finding;
 use crate::limits::{
     ALARMS_MAX, ENUM_MAX, FACTS_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, PEERS_MAX, RULES_MAX,
-    TRANSITIONS_MAX, VALUE_BYTES_MAX, WRITERS_MAX,
+    TRANSITIONS_MAX, VALUE_BYTES_MAX, VALUE_DEPTH_MAX, WRITERS_MAX,
 };
 use crate::value::Value;
 use serde_json::Value as Json;
@@ -99,6 +99,7 @@ impl Findings {
             self.error(at.as_str(), "`scratch.*` is for facts that are not declared");
         }
         self.bounds(&at, schema);
+        self.secrecy(&at, schema);
         let allowed = schema.one_of.as_deref().unwrap_or_default();
         self.count(&format!("{at}.enum"), allowed.len(), ENUM_MAX);
         for (i, value) in allowed.iter().enumerate() {
@@ -113,6 +114,18 @@ impl Findings {
             WRITERS_MAX,
         );
         self.transitions(&at, schema);
+    }
+
+    /// A policy is shown to everybody who may read it, so no value of a secret stands in it.
+    fn secrecy(&mut self, at: &str, schema: &FactSchema) {
+        let shown = [("default", schema.default.is_some()), ("enum", schema.one_of.is_some())];
+        for (field, _) in shown.into_iter().filter(|(_, is_there)| schema.secret && *is_there) {
+            let finding = Finding::error(
+                format!("{at}.{field}"),
+                format!("a secret has no `{field}`: the policy would show its values"),
+            );
+            self.0.push(finding.hint("write the value instead, or let the fact be no secret"));
+        }
     }
 
     fn bounds(&mut self, at: &str, schema: &FactSchema) {
@@ -159,6 +172,8 @@ impl Findings {
 pub(crate) enum WrongValue {
     #[error("its JSON has more than {VALUE_BYTES_MAX} bytes")]
     TooLong,
+    #[error("its JSON has more than {VALUE_DEPTH_MAX} arrays and objects inside each other")]
+    TooDeep,
     #[error("{}", wrong_type(*.0))]
     Type(FactType),
     #[error("it is not one of {0}")]
@@ -177,10 +192,28 @@ const fn has_bounds(ty: FactType) -> bool {
     matches!(ty, FactType::Int | FactType::Double | FactType::Timestamp | FactType::Duration)
 }
 
+/// What no fact can have, whatever its schema: too long a value, or too deep a one.
+pub(crate) fn wrong_size(json: &Json) -> Option<WrongValue> {
+    if !is_within(json, VALUE_DEPTH_MAX) {
+        return Some(WrongValue::TooDeep);
+    }
+    (json.to_string().len() > VALUE_BYTES_MAX).then_some(WrongValue::TooLong)
+}
+
+/// Whether at most `levels` arrays and objects are inside each other. Goes no deeper than that.
+fn is_within(json: &Json, levels: usize) -> bool {
+    let inside = |item: &Json| is_within(item, levels.saturating_sub(1));
+    match json {
+        Json::Array(items) => levels > 0 && items.iter().all(inside),
+        Json::Object(fields) => levels > 0 && fields.values().all(inside),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => true,
+    }
+}
+
 /// Checks a value against type, `enum`, `min` and `max`.
 pub(crate) fn wrong_value(schema: &FactSchema, json: &Json) -> Option<WrongValue> {
-    if json.to_string().len() > VALUE_BYTES_MAX {
-        return Some(WrongValue::TooLong);
+    if let Some(wrong) = wrong_size(json) {
+        return Some(wrong);
     }
     let value = schema.ty.read(json);
     if value.is_none() && schema.ty != FactType::Json {

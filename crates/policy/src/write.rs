@@ -5,11 +5,11 @@
 
 use crate::document::{FactSchema, Transition};
 use crate::fact_type::FactType;
-use crate::limits::{KEYS_MAX, MEMORY_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::limits::{KEYS_MAX, MEMORY_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX, VALUE_DEPTH_MAX};
 use crate::names::Name;
 use crate::policy::Policy;
 use crate::reading::{Absence, Outcome, Reading, Truth, Values};
-use crate::shape::{WrongValue, is_key, is_same, wrong_value};
+use crate::shape::{WrongValue, is_key, is_same, wrong_size, wrong_value};
 use crate::text::did_you_mean;
 use crate::value::Value;
 use crate::writer::{Writer, WriterPattern, default_writers};
@@ -93,6 +93,8 @@ pub enum WriteRefused {
         key: String,
         /// What is wrong with it.
         reason: String,
+        /// What to do about it.
+        hint: Option<String>,
     },
     /// The change is none of `transitions`.
     #[error("`{key}` may not change from {from} to {to}{}", if *is_for_others { " by this writer" } else { "" })]
@@ -160,7 +162,7 @@ impl WriteRefused {
                 .unwrap_or_else(|| format!("declare it in the policy, or write `scratch.{key}`")),
             Self::Writer { writers, .. } => format!("it is written by {writers}"),
             Self::TooLong { .. } => "keep a reference to it, and the rest on the disk".to_owned(),
-            Self::Value { .. } => return None,
+            Self::Value { hint, .. } => return hint.clone(),
             Self::Transition { allowed, .. } if allowed.is_empty() => {
                 "no change leads on from here".to_owned()
             }
@@ -214,9 +216,8 @@ fn check_scratch(policy: &Policy, write: &Write<'_>) -> Result<Accepted, WriteRe
         return Err(WriteRefused::Undeclared { key, hint });
     }
     check_writer(None, write)?;
-    let is_long = write.new.is_some_and(|new| new.to_string().len() > VALUE_BYTES_MAX);
-    if is_long {
-        return Err(WriteRefused::TooLong { key });
+    if let Some(wrong) = write.new.and_then(wrong_size) {
+        return Err(refused(&key, wrong));
     }
     let size = check_room(write, write.new)?;
     Ok(Accepted { value: write.new.cloned(), expires_at: None, is_secret: false, size })
@@ -237,12 +238,33 @@ fn check_writer(writers: Option<&[WriterPattern]>, write: &Write<'_>) -> Result<
 }
 
 fn check_value(schema: &FactSchema, key: &str, new: &Json) -> Result<(), WriteRefused> {
+    wrong_value(schema, new).map_or(Ok(()), |wrong| Err(refused(key, wrong)))
+}
+
+fn refused(key: &str, wrong: WrongValue) -> WriteRefused {
     let key = key.to_owned();
-    match wrong_value(schema, new) {
-        None => Ok(()),
-        Some(WrongValue::TooLong) => Err(WriteRefused::TooLong { key }),
-        Some(wrong) => Err(WriteRefused::Value { key, reason: wrong.to_string() }),
+    match wrong {
+        WrongValue::TooLong => WriteRefused::TooLong { key },
+        WrongValue::TooDeep => WriteRefused::Value {
+            key,
+            reason: wrong.to_string(),
+            hint: Some(format!(
+                "at most {VALUE_DEPTH_MAX}; keep what is nested deeper as a text, or on the disk"
+            )),
+        },
+        wrong => WriteRefused::Value { key, reason: wrong.to_string(), hint: None },
     }
+}
+
+/// Whether a memory can hold this fact at all, whatever its policy says: its key, length and depth.
+///
+/// # Errors
+/// [`WriteRefused`] says why not.
+pub fn check_fact(key: &str, value: &Json) -> Result<(), WriteRefused> {
+    if !is_key(key) {
+        return Err(WriteRefused::Key { key: key.chars().take(NAME_BYTES_MAX).collect() });
+    }
+    wrong_size(value).map_or(Ok(()), |wrong| Err(refused(key, wrong)))
 }
 
 /// The value that a fact counts as having: its default, while nobody has written it.

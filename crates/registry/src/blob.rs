@@ -27,8 +27,8 @@ const WAIT_MIN: Duration = Duration::from_secs(120);
 
 /// Checks that bytes, in order, are those of a blob.
 ///
-/// Made for each blob that is fetched; fed with what is already there, it lets a download go on in
-/// the middle.
+/// Made for each blob that is fetched; made of what is already there, it lets a download go on in the
+/// middle.
 #[derive(Clone)]
 pub struct Verifier {
     expected: Descriptor,
@@ -41,6 +41,18 @@ impl Verifier {
     #[must_use]
     pub fn new(blob: &Descriptor) -> Self {
         Self { expected: blob.clone(), hash: Sha256::new(), position: 0 }
+    }
+
+    /// The first `position` bytes of `blob` have been seen, and have this `hash`.
+    ///
+    /// # Errors
+    /// [`RegistryError::SizeDiffers`] when these are more than the blob has.
+    pub fn resumed(blob: &Descriptor, hash: Sha256, position: u64) -> Result<Self, RegistryError> {
+        let verifier = Self { expected: blob.clone(), hash, position };
+        if position > blob.size {
+            return Err(verifier.size_differs(position));
+        }
+        Ok(verifier)
     }
 
     /// Takes the next bytes.
@@ -314,6 +326,12 @@ mod tests {
         assert!(matches!(error, RegistryError::SizeDiffers { actual: 6, .. }));
         verifier.feed(b"lo").expect("fits");
         verifier.finish().expect("is the blob");
+        let hash_of = |bytes: &[u8]| Sha256::new().chain_update(bytes);
+        let mut resumed = Verifier::resumed(&blob, hash_of(b"hel"), 3).expect("fits");
+        resumed.feed(b"lo").expect("fits");
+        resumed.finish().expect("is the blob");
+        let error = Verifier::resumed(&blob, hash_of(b"hello!"), 6).expect_err("does not fit");
+        assert!(matches!(error, RegistryError::SizeDiffers { actual: 6, .. }));
         let mut other = Verifier::new(&blob);
         other.feed(b"HELLO").expect("fits");
         assert!(matches!(other.finish(), Err(RegistryError::DigestDiffers { .. })));

@@ -14,8 +14,8 @@ use std::time::Duration;
 pub struct RegistryConfig {
     /// Registries that may be used; the default is all.
     pub allowed: AllowList,
-    /// Registries that may be spoken to without TLS when they have none. Loopback always may; `*`
-    /// names nobody.
+    /// Registries whose certificate is not checked, and that may be spoken to without TLS when they
+    /// have none, which loopback always may. `*` names nobody.
     pub insecure: AllowList,
     /// Where connections may go; the default is anywhere.
     pub addresses: AddressPolicy,

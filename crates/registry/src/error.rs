@@ -40,7 +40,7 @@ pub enum RegistryError {
         repository: String,
     },
     /// A host is where nobody may be sent.
-    #[error("`{host}` is at {address}, {special}, where pulls may not go")]
+    #[error("`{host}` is at {address}, {special}, where tenants may not be sent")]
     AddressRefused {
         /// Which host.
         host: String,
@@ -315,7 +315,7 @@ impl RegistryError {
             Self::Resolve { .. } => Some("check the name of the registry and the host's DNS"),
             Self::Tls { .. } => Some(
                 "add the registry's CA as `/etc/docker/certs.d/<host>:<port>/ca.crt`, or name the \
-                 registry as insecure if it speaks no TLS",
+                 registry as insecure (`--insecure-registry`)",
             ),
             Self::NotFound { .. } => Some("check the repository and the tag"),
             Self::Unauthorized { who: ANYBODY, .. } => {

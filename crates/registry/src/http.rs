@@ -34,7 +34,7 @@ const IDLE_MAX: Duration = Duration::from_secs(15);
 /// Idle connections that are kept for each server: as many as a pull has blobs in flight.
 const IDLE_PER_HOST_MAX: usize = 4;
 /// How we introduce ourselves.
-const USER_AGENT: &str = concat!("dormouse/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("dormouse/", env!("CARGO_PKG_VERSION"));
 
 /// The HTTP client.
 #[derive(Debug)]
@@ -185,7 +185,7 @@ fn location<'a, B>(ask: &Ask, answer: &'a hyper::Response<B>) -> Option<&'a Head
 
 /// What the client's error means: our own connector's error, an answer that is no HTTP, or a
 /// connection that broke.
-fn failure(origin: &Origin, error: ClientError) -> RegistryError {
+pub(crate) fn failure(origin: &Origin, error: ClientError) -> RegistryError {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(ours) = inner.downcast_ref::<RegistryError>() {

@@ -18,6 +18,7 @@
 //! * [`credentials`], [`docker_config`], [`challenge`]: who asks, and how a registry wants to know.
 //! * [`address`], [`dial`], [`trust`]: where connections go, from where, and whom they believe.
 //! * [`config`], [`client`], [`repository`], [`blob`]: the client itself.
+//! * [`courier`]: the same way out for what machines have to tell others.
 //!
 //! Everything from the network is hostile until verified: each document has a bound, each wait a
 //! time-out, each redirect is checked like the first address, and no secret follows one elsewhere.
@@ -35,6 +36,7 @@ pub mod challenge;
 pub mod client;
 pub mod config;
 mod connector;
+pub mod courier;
 pub mod credentials;
 pub mod dial;
 pub mod docker_config;
@@ -54,6 +56,7 @@ pub use allow::AllowList;
 pub use blob::{BlobStream, Verifier};
 pub use client::Registry;
 pub use config::{RegistryConfig, Timeouts};
+pub use courier::{Courier, Destination, Undelivered};
 pub use credentials::{Credentials, Secret};
 pub use dial::{Dialer, HostDialer, NamespaceDialer};
 pub use docker_config::DockerConfig;

@@ -46,7 +46,7 @@ pub struct ContainerSpec {
     pub disk_path: PathBuf,
     /// Where the image's EROFS is mounted in the instance's mount namespace.
     pub image_path: PathBuf,
-    /// Static guest init binary.
+    /// Static guest init binary. A directory `bin` beside it has the tools for programs.
     pub init_path: PathBuf,
     /// Pinned network namespace of the slot.
     pub netns_path: PathBuf,

@@ -1,6 +1,6 @@
 //! What the engines find on this host, as JSON: a list of `{check, level, message, hint}`.
 
-use engine::{Ahead, Container, Engine as _};
+use engine::{Ahead, Container, DeviceGuard, Engine as _};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -21,12 +21,7 @@ pub(crate) fn print() -> ExitCode {
             "machines can be frozen",
             "mount a cgroup v2 tree or the v1 freezer",
         ),
-        finding(
-            "container.devices",
-            able.confines_devices,
-            "machines reach no devices of the host",
-            "mount the v1 devices controller",
-        ),
+        devices(DeviceGuard::of_host()),
         finding(
             "container.userns",
             std::path::Path::new("/proc/self/ns/user").exists(),
@@ -38,6 +33,25 @@ pub(crate) fn print() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Machines reach no devices of the host either way; what differs is whether they may make nodes.
+fn devices(guard: DeviceGuard) -> Value {
+    let (level, how, hint) = match guard {
+        DeviceGuard::Controller => {
+            ("ok", "the controller of cgroup v1 guards them, and machines keep MKNOD", None)
+        }
+        DeviceGuard::Program => {
+            ("ok", "an eBPF program at each cgroup guards them, and machines keep MKNOD", None)
+        }
+        DeviceGuard::NoNodes => (
+            "degraded",
+            "no cgroup guards them, so MKNOD is dropped and machines make no nodes",
+            Some("mount the cgroup v1 controller `devices`, or allow eBPF programs on cgroup v2"),
+        ),
+    };
+    let message = format!("machines reach no devices of the host: {how}");
+    json!({"check": "container.devices", "level": level, "message": message, "hint": hint})
 }
 
 fn finding(check: &str, is_ok: bool, message: &str, hint: &str) -> Value {

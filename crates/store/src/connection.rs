@@ -10,7 +10,7 @@ use std::time::Duration;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Prepared statements kept per connection: a little more than this crate has.
-const STATEMENT_CACHE: usize = 128;
+const STATEMENT_CACHE: usize = 192;
 
 /// Longest single value, in bytes: an environment of 10 MB in JSON, and as much again.
 const VALUE_MAX_BYTES: i32 = 32 * 1024 * 1024;

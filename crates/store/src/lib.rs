@@ -30,16 +30,22 @@ pub use migrate::SCHEMA_VERSION;
 pub use record::app::{AppRecord, NetworkRecord};
 pub use record::checkpoint::CheckpointRecord;
 pub use record::event::{EVENT_PAGE_MAX, EVENTS_KEPT, EventRecord};
+pub use record::hook::HookRecord;
 pub use record::image::{ImageRecord, OwnerKind, TagRecord};
 pub use record::machine::{
     LeaseRecord, MachineFilter, MachineListing, MachineRecord, MachineSummary, UsedAddresses,
 };
+pub use record::message::{ENDED_IDS_MAX, MessageRecord, SeenMessage};
 pub use record::meter::{MeterInterval, Usage, UsageOf};
+pub use record::outbox::OutboxRecord;
 pub use record::plan::{NewPlan, PlanId, PlanKind, PlanRecord, PlanState};
+pub use record::policy::POLICIES_KEPT;
 pub use record::retention::{
     METER_RETENTION, PLAN_RETENTION, Swept, TOKEN_RETENTION, TOMBSTONE_RETENTION,
 };
+pub use record::selfhood::{SelfhoodRecord, SelfhoodTimer};
 pub use record::token::{TokenReach, TokenRecord, TokenRight, TokenScope};
+pub use record::trace::TraceRecord;
 pub use record::version::{VERSIONS_KEPT, VersionRecord};
 pub use row::{Reader, Tx};
 pub use writer::{BATCH_MAX, QUEUE_MAX, WriteStats};

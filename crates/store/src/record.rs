@@ -7,11 +7,17 @@
 pub mod app;
 pub mod checkpoint;
 pub mod event;
+pub mod hook;
 pub mod image;
 pub mod machine;
+pub mod message;
 pub mod meta;
 pub mod meter;
+pub mod outbox;
 pub mod plan;
+pub mod policy;
 pub mod retention;
+pub mod selfhood;
 pub mod token;
+pub mod trace;
 pub mod version;

@@ -141,6 +141,16 @@ impl Fields<'_> {
         text.parse().map_err(|e| StoreError::corrupt(self.table, column, e))
     }
 
+    /// A text that is parsed, and may be absent.
+    pub(crate) fn parsed_opt<T>(&self, column: &'static str) -> Result<Option<T>, StoreError>
+    where
+        T: FromStr,
+        T::Err: std::error::Error + Send + Sync + 'static,
+    {
+        let text: Option<String> = self.plain(column)?;
+        text.map(|_| self.parsed(column)).transpose()
+    }
+
     /// One of a set of words: an enum without data, by its serde name.
     pub(crate) fn word<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
         let text: StrDeserializer<'_, serde_json::Error> = self.text(column)?.into_deserializer();

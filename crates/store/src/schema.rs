@@ -8,7 +8,7 @@
 pub(crate) const APPLICATION_ID: u32 = 0x444d_7365;
 
 /// All migrations; the schema version is how many of them a file has seen.
-pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3];
+pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -194,4 +194,120 @@ CREATE TABLE image_grants (
     PRIMARY KEY (digest, app)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX image_grants_by_app ON image_grants (app);
+";
+
+/// Selfhood: what machines remember, their messages, and why they were woken.
+const V4: &str = "
+-- Bytes of the messages that wait in the app's inboxes; the host's sum is the counter of this name.
+ALTER TABLE apps ADD COLUMN inbox_bytes INTEGER NOT NULL DEFAULT 0;
+
+-- Signs what the app's machines send out; drawn when first needed.
+ALTER TABLE apps ADD COLUMN signing_secret TEXT;
+
+-- What is asked for without the record stands before it: the record may go on in other pages.
+CREATE TABLE selfhood (
+    machine     TEXT PRIMARY KEY,
+    revision    INTEGER NOT NULL,
+    next_at     INTEGER,
+    policy_hash TEXT,
+    record      TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE policies (
+    hash TEXT PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT;
+
+-- The policies that a machine has had, so that its trace can be judged again.
+CREATE TABLE policy_uses (
+    machine  TEXT NOT NULL,
+    hash     TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (machine, hash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX policy_uses_by_hash ON policy_uses (hash);
+
+-- A delivery rewrites its row, so the text lives beside it.
+CREATE TABLE messages (
+    machine      TEXT NOT NULL,
+    seq          INTEGER NOT NULL,
+    id           TEXT,
+    writer       TEXT NOT NULL,
+    at           INTEGER NOT NULL,
+    bytes        INTEGER NOT NULL,
+    hops         INTEGER NOT NULL,
+    wake         INTEGER NOT NULL,
+    deliveries   INTEGER NOT NULL,
+    hidden_until INTEGER NOT NULL,
+    PRIMARY KEY (machine, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE message_bodies (
+    machine TEXT NOT NULL,
+    seq     INTEGER NOT NULL,
+    body    TEXT NOT NULL,
+    PRIMARY KEY (machine, seq)
+) STRICT, WITHOUT ROWID;
+
+-- No end while the message waits.
+CREATE TABLE message_ids (
+    machine   TEXT NOT NULL,
+    id        TEXT NOT NULL,
+    seq       INTEGER NOT NULL,
+    forget_at INTEGER,
+    PRIMARY KEY (machine, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_ids_by_end ON message_ids (machine, forget_at) WHERE forget_at IS NOT NULL;
+
+CREATE TABLE dead_letters (
+    machine      TEXT NOT NULL,
+    seq          INTEGER NOT NULL,
+    id           TEXT,
+    writer       TEXT NOT NULL,
+    at           INTEGER NOT NULL,
+    bytes        INTEGER NOT NULL,
+    hops         INTEGER NOT NULL,
+    wake         INTEGER NOT NULL,
+    deliveries   INTEGER NOT NULL,
+    hidden_until INTEGER NOT NULL,
+    body         TEXT NOT NULL,
+    PRIMARY KEY (machine, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Kept as long as the machine can be read, destroyed or not.
+CREATE TABLE trace (
+    machine TEXT NOT NULL,
+    seq     INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    entry   TEXT NOT NULL,
+    PRIMARY KEY (machine, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hooks (
+    app        TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,
+    name       TEXT NOT NULL,
+    machine    TEXT NOT NULL,
+    secret     TEXT,
+    signature  TEXT NOT NULL,
+    wake       INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (app, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX hooks_by_machine ON hooks (machine);
+
+CREATE TABLE outbox (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    machine    TEXT NOT NULL,
+    app        TEXT NOT NULL,
+    rule       TEXT NOT NULL,
+    url        TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    attempts   INTEGER NOT NULL,
+    next_at    INTEGER NOT NULL,
+    last_error TEXT,
+    body       TEXT NOT NULL
+) STRICT;
+CREATE INDEX outbox_by_machine ON outbox (machine, seq);
+CREATE INDEX outbox_by_next ON outbox (next_at);
+CREATE INDEX outbox_by_app ON outbox (app, next_at);
 ";

@@ -8,6 +8,7 @@
 //! * [`http`]: the smallest client.
 //! * [`image`]: small images, built from what the host has.
 //! * [`leftovers`]: what an instance left on the host.
+//! * [`place`]: namespaces of a test's own, and an image mounted in them.
 //! * [`registry`]: registries, and images pushed to them.
 //! * [`report`]: figures that a test hands to the summary of `./dev test`.
 //! * [`wait`]: waiting with a deadline.
@@ -16,6 +17,7 @@ pub mod http;
 pub mod image;
 pub mod instance;
 pub mod leftovers;
+pub mod place;
 pub mod registry;
 pub mod report;
 pub mod wait;

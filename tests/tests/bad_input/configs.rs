@@ -157,7 +157,6 @@ fn fields_we_know_and_do_not_support_are_refused_with_a_way_out() {
         ("volumes", json!([{}])),
         ("containers", json!([{"name": "c"}])),
         ("statics", json!([{"guest_path": "/x", "url_prefix": "/"}])),
-        ("schedule", json!("daily")),
         ("standbys", json!(["0e286039a42d18"])),
         ("cache_drive", json!({"size_mb": 1})),
         ("spot", json!(true)),

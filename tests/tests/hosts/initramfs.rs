@@ -63,8 +63,8 @@ const PROGRAMS: [&str; 8] =
     ["e2fsck", "ip", "mkfs.erofs", "mkfs.ext4", "mount", "nft", "setpriv", "unshare"];
 
 /// Binaries of this workspace that an instance consists of, and the tests' own.
-const BINARIES: [&str; 5] =
-    ["dormouse", "dormouse-init", "dormouse-shim", "guest-probe", "image-unpacker"];
+const BINARIES: [&str; 6] =
+    ["dm", "dormouse", "dormouse-init", "dormouse-shim", "guest-probe", "image-unpacker"];
 
 /// Directories, and links that make one of what was two.
 const DIRS: [&str; 14] = [

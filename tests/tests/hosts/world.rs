@@ -3,15 +3,13 @@
 //! It lies in a mount namespace of the test's thread, so that nothing outlives the test process.
 
 use guest_proto::Orders;
-use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
 use shim_proto::RunSpec;
 use shim_proto::spec::{ContainerSpec, EngineSpec, Limits, LogSpec};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use testkit::{image, instance, wait};
+use std::path::PathBuf;
+use testkit::instance;
+use testkit::place::{self, Slot};
 
 /// First host id of the guests here: far from those of real machines, and below 2^31, which older
 /// kernels take for the end of ids in options of devpts.
@@ -32,43 +30,26 @@ pub(crate) enum Users {
 /// All that a run needs.
 pub(crate) struct World {
     dir: tempfile::TempDir,
+    /// Where the image is mounted.
+    image: PathBuf,
     slot: Slot,
     name: String,
 }
 
 impl World {
-    #[allow(unsafe_code, reason = "leaves the host's mount namespace; descriptors are untouched")]
     pub(crate) fn new() -> Self {
-        // SAFETY: CLONE_FILES is not among the flags.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("root may unshare");
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-            .expect("private mounts");
+        place::leave_mounts();
         let dir = tempfile::Builder::new().prefix("dormouse-test-").tempdir().expect("a directory");
         // No two directories have the same name.
         let random = dir.path().file_name().and_then(|name| name.to_str()).expect("a plain name");
-        let world = Self { name: random.to_owned(), dir, slot: Slot::new() };
-        world.make_image();
+        let image = place::mount_image(dir.path(), |_| {});
+        let world = Self { name: random.to_owned(), dir, image, slot: Slot::new(ID_BASE) };
         world.make_disk();
         world
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
-    }
-
-    /// Busybox as an EROFS image, mounted.
-    fn make_image(&self) {
-        let tree = self.path("tree");
-        fs::create_dir_all(tree.join("bin")).expect("a directory");
-        fs::copy(image::BUSYBOX, tree.join("bin/busybox")).expect("busybox-static is installed");
-        for applet in ["dd", "grep", "mknod", "sh", "sleep"] {
-            std::os::unix::fs::symlink("busybox", tree.join("bin").join(applet)).expect("a link");
-        }
-        let (file, mounted) = (self.path("image.erofs"), self.path("image"));
-        fs::create_dir(&mounted).expect("a directory");
-        run(Command::new("mkfs.erofs").arg("--quiet").args([&file, &tree]));
-        // By a loop device, which older kernels need.
-        run(Command::new("mount").args(["-t", "erofs", "-o", "loop,ro"]).args([&file, &mounted]));
     }
 
     fn make_disk(&self) {
@@ -86,10 +67,10 @@ impl World {
             instance: "1a2b3".to_owned(),
             engine: EngineSpec::Container(ContainerSpec {
                 disk_path: self.path("machines").join(MACHINE).join("disk.ext4"),
-                image_path: self.path("image"),
+                image_path: self.image.clone(),
                 init_path: instance::binary("dormouse-init"),
-                netns_path: self.slot.path("ns/net"),
-                userns_path: (users == Users::Own).then(|| self.slot.path("ns/user")),
+                netns_path: self.slot.network(),
+                userns_path: (users == Users::Own).then(|| self.slot.users()),
                 id_base: ID_BASE,
                 cgroup: format!("{}/{MACHINE}", self.name),
                 reset_disk: false,
@@ -110,60 +91,10 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // Else the directory could not be removed.
-        unmount(self.path("image"), UnmountFlags::DETACH).ok();
-        for tree in cgroup_trees() {
+        place::unmount_image(self.dir.path());
+        for tree in place::cgroup_trees() {
             // The machine's own directories are the engine's to remove; this one is empty then.
             fs::remove_dir(tree.join(&self.name)).ok();
         }
-    }
-}
-
-fn cgroup_trees() -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    let is_cgroup = |line: &&str| line.contains(" - cgroup ") || line.contains(" - cgroup2 ");
-    let point = |line: &str| PathBuf::from(line.split(' ').nth(4).expect("a mount point"));
-    mounts.lines().filter(is_cgroup).map(point).collect()
-}
-
-#[track_caller]
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-}
-
-/// A process that holds a network and a user namespace.
-struct Slot {
-    holder: Child,
-}
-
-impl Slot {
-    fn new() -> Self {
-        let holder = Command::new("unshare")
-            .args(["--user", "--net", "setpriv", "--pdeathsig", "KILL", "sleep", "1000"])
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("`unshare` runs");
-        let slot = Self { holder };
-        let own = fs::read_link("/proc/self/ns/net").expect("a link");
-        wait::eventually("the slot has its namespaces", || {
-            fs::read_link(slot.path("ns/net")).is_ok_and(|net| net != own).then_some(())
-        });
-        for map in ["uid_map", "gid_map"] {
-            fs::write(slot.path(map), format!("0 {ID_BASE} 65536")).expect("root may map");
-        }
-        slot
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        Path::new("/proc").join(self.holder.id().to_string()).join(name)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.holder.kill().ok();
-        self.holder.wait().ok();
     }
 }

@@ -11,7 +11,9 @@ mod tenants;
 
 use serde_json::{Value, json};
 use std::path::Path;
+use std::process::Command;
 use testkit::http::Refusal;
+use testkit::place::run;
 use testkit::registry::Registry;
 use testkit::{Instance, Reply, http, image};
 
@@ -32,6 +34,23 @@ fn push_with(registry: &Registry, name: &str, marker: &[u8]) {
     std::fs::write(&file, marker).expect("a file can be written");
     let tarball = image::busybox_tarball(dir.path(), &[("marker", &file)]);
     registry.push(&format!("tarball:{}", tarball.display()), name, &[]);
+}
+
+/// Pushes a busybox with a label and a program of its own in its config.
+#[track_caller]
+fn push_labelled(registry: &Registry, name: &str, label: (&str, &str), program: &[&str]) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let tarball = image::busybox_tarball(dir.path(), &[]);
+    let layout = format!("{}:image", dir.path().join("layout").display());
+    run(Command::new("skopeo")
+        .args(["copy", "--quiet", "--insecure-policy"])
+        .args([&format!("tarball:{}", tarball.display()), &format!("oci:{layout}")]));
+    let mut config = Command::new("umoci");
+    config.args(["config", "--image", &layout]);
+    config.arg(format!("--config.label={}={}", label.0, label.1));
+    config.args(program.iter().map(|word| format!("--config.cmd={word}")));
+    run(&mut config);
+    registry.push(&format!("oci:{layout}"), name, &[]);
 }
 
 /// Bytes that do not compress.

@@ -39,6 +39,25 @@ fn only_registries_on_the_list_are_asked() {
     }
 }
 
+#[test]
+fn an_insecure_registry_may_show_any_certificate() {
+    let registry = Registry::start(Access::Tls);
+    push(&registry, "web", "sealed by nobody");
+    let address = Address::add();
+    // Neither is its authority known here, nor does the certificate speak of this address.
+    let tap = Tap::before(registry.port(), address.0);
+    let careful = Instance::start();
+    let refusal = refused(ask(&careful, &tap.reference("web"), &[]), 502, "registry_unreachable");
+    assert!(refusal.hint.contains("--insecure-registry"), "{refusal:?}");
+
+    let option = format!("--insecure-registry={}", tap.address());
+    let careless = Builder::default().arg(&option).start();
+    drop(pull(&careless, &tap.reference("web")));
+    assert_eq!(marker(&careless, &tap.reference("web")), "sealed by nobody");
+    // The word is about this one: the same registry under another name has to prove who it is.
+    drop(refused(ask(&careless, &registry.reference("web"), &[]), 502, "registry_unreachable"));
+}
+
 /// An address of this host that is not loopback's own; gone when dropped.
 struct Address(Ipv4Addr);
 

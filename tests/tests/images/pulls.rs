@@ -1,13 +1,17 @@
 //! What comes from an open registry, and what happens when it changes, goes away or dies.
 
 use crate::tap::Tap;
-use crate::{MACHINES, ask, create, images, lines, marker, noise, pull, push, push_with, refused};
+use crate::{
+    MACHINES, ask, create, images, lines, marker, noise, pull, push, push_labelled, push_with,
+    refused,
+};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
+use testkit::place::run;
 use testkit::registry::{Access, Registry};
 use testkit::{Instance, wait};
 
@@ -41,6 +45,68 @@ fn images_come_by_tag_and_by_digest() {
     let by_digest = registry.reference(&format!("team/web@{digest}"));
     assert_eq!(pull(&other, &by_digest)["image"]["digest"], digest.as_str());
     assert_eq!(marker(&other, &by_digest), "one");
+}
+
+#[test]
+fn the_first_answer_to_a_create_knows_what_an_absent_image_says() {
+    let registry = Registry::start(Access::Open);
+    let policy = r#"{"rules":[]}"#;
+    push_labelled(&registry, "web", ("dev.dormouse.policy", policy), &["/bin/sleep", "600"]);
+    let tap = Tap::before(registry.port(), Ipv4Addr::LOCALHOST);
+    let instance = Instance::start();
+    instance.ensure_app();
+    // Manifest and config may pass, and nothing of the layer.
+    tap.stop_after(8 * 1024);
+    let body = json!({"config": {"image": tap.reference("web")}});
+    let machine = instance.post(MACHINES, &body).expect(200);
+    let labels = json!({"dev.dormouse.policy": policy});
+    assert_eq!(machine["image_ref"]["labels"], labels, "{machine}");
+    assert_eq!(images(&instance), Vec::<Value>::new(), "it is still on its way");
+    let id = machine["id"].as_str().expect("an id");
+    let shown = instance.get(&Instance::path(id)).expect(200);
+    assert_eq!(shown["image_ref"]["labels"], labels, "{shown}");
+    tap.wait_until_it_stops();
+    tap.break_and_open();
+    // The program is the image's own.
+    instance.wait_for(id, "started");
+    assert!(instance.sh(id, "ps").contains("/bin/sleep 600"));
+}
+
+#[test]
+fn an_image_shows_all_its_names_and_machines_keep_theirs() {
+    let registry = Registry::start(Access::Open);
+    push(&registry, "team/web:1", "one");
+    let copied = |to: &str| {
+        let [from, to] = ["team/web:1", to].map(|n| format!("docker://{}", registry.reference(n)));
+        let plain = ["--src-tls-verify=false", "--dest-tls-verify=false"];
+        run(Command::new("skopeo")
+            .args(["copy", "--quiet", "--insecure-policy"])
+            .args(plain)
+            .args([from, to]));
+    };
+    copied("team/web:stable");
+    let instance = Instance::start();
+    let [first, second] = ["team/web:1", "team/web:stable"].map(|name| registry.reference(name));
+    let one = create(&instance, &first).expect(200);
+    instance.wait_for(one["id"].as_str().expect("an id"), "started");
+    assert_eq!(pull(&instance, &second)["image"]["name"], second.as_str());
+    let other = create(&instance, &second).expect(200);
+
+    let [image] = &images(&instance)[..] else { panic!("one image") };
+    assert_eq!((&image["name"], &image["tags"]), (&json!(first), &json!([first, second])));
+    for (machine, tag) in [(&one, "1"), (&other, "stable")] {
+        let shown = instance.get(&Instance::path(machine["id"].as_str().expect("an id")));
+        assert_eq!(shown.expect(200)["image_ref"]["tag"], tag);
+    }
+    let listed = instance.cli(&["image", "list"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains(&first) && listed.contains(&second), "{listed}");
+
+    push(&registry, "team/web:1", "two");
+    drop(pull(&instance, &first));
+    let moved = images(&instance).into_iter().find(|image| image["tags"] == json!([second]));
+    let moved = moved.expect("the old image has one name left");
+    assert!(moved["name"].as_str().expect("a name").contains("@sha256:"), "{moved}");
 }
 
 #[test]

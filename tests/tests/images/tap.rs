@@ -27,13 +27,21 @@ struct State {
     n_max: u64,
     is_closed: bool,
     open: Vec<TcpStream>,
+    /// Connections so far.
+    n_clients: usize,
 }
 
 impl Tap {
     /// Before `port` of this host, on a free port of `address`.
     pub(crate) fn before(port: u16, address: Ipv4Addr) -> Self {
         let listener = TcpListener::bind((address, 0)).expect("a free port");
-        let state = State { n_passed: 0, n_max: u64::MAX, is_closed: false, open: Vec::new() };
+        let state = State {
+            n_passed: 0,
+            n_max: u64::MAX,
+            is_closed: false,
+            open: Vec::new(),
+            n_clients: 0,
+        };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let address = listener.local_addr().expect("it listens");
         let serving = Arc::clone(&shared);
@@ -64,6 +72,11 @@ impl Tap {
     /// Bytes that have come from the registry.
     pub(crate) fn n_passed(&self) -> u64 {
         self.shared.state().n_passed
+    }
+
+    /// Connections that have come so far.
+    pub(crate) fn n_clients(&self) -> usize {
+        self.shared.state().n_clients
     }
 
     /// Stops when `n_bytes` more have come.
@@ -111,6 +124,7 @@ impl Shared {
 
     fn forward(self: &Arc<Self>, client: TcpStream, server: TcpStream) -> io::Result<()> {
         let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+        self.state().n_clients += 1;
         self.state().open.extend([client.try_clone()?, server.try_clone()?]);
         thread::spawn(move || {
             // Either side may go away: then so does the other.

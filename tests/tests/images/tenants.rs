@@ -1,9 +1,13 @@
 //! Callers with a token of an app: what they may have, and where they may be sent.
 
 use crate::access::auth;
-use crate::{MACHINES, pull_with, push};
+use crate::tap::Tap;
+use crate::{MACHINES, ask, pull, pull_with, push, refused};
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 use std::process::Command;
+use std::thread;
+use testkit::place::{self, run};
 use testkit::registry::{Access, PASSWORD, Registry, USERNAME};
 use testkit::{Builder, Instance};
 
@@ -90,6 +94,69 @@ fn tenants_are_not_sent_to_this_host() {
     let listed =
         Builder::default().arg(&format!("--allow-registry={}", registry.address())).start();
     assert_eq!(Tenant::of(&listed, "one").create(&reference, "").0, 200);
+}
+
+/// A public address of a host that is not ours; it lies in a namespace of the test's.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 33, 4, 2);
+/// A private address of the same host.
+const PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+/// Gives this thread a network of its own, with another host beside it; runs `work` over there.
+fn beside_a_network<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let ip = |words: &str| run(Command::new("ip").args(words.split(' ')));
+    place::leave_network();
+    let here = rustix::thread::gettid().as_raw_nonzero();
+    let there = thread::scope(|scope| {
+        let there = || {
+            place::leave_network();
+            ip(&format!("link add wan type veth peer name wan netns {here}"));
+            ip(&format!("address add {OUTSIDE}/24 dev wan"));
+            ip(&format!("address add {PRIVATE}/24 dev wan"));
+            ip("link set wan up");
+            work()
+        };
+        scope.spawn(there).join().expect("it is made")
+    });
+    for address in ["192.33.4.1/24", "10.77.0.1/24"] {
+        ip(&format!("address add {address} dev wan"));
+    }
+    ip("link set wan up");
+    there
+}
+
+#[test]
+fn what_tenants_pull_leaves_through_the_router_and_only_to_public_addresses() {
+    let (registry, public, private) = beside_a_network(|| {
+        let registry = Registry::start(Access::Open);
+        push(&registry, "web", "from outside");
+        let [public, private] = [OUTSIDE, PRIVATE].map(|at| Tap::before(registry.port(), at));
+        (registry, public, private)
+    });
+    // From here nothing gets there: only what is forwarded for the router does.
+    let rules = "table inet wall { chain out { type filter hook output priority 0; \
+                 ip daddr 192.33.4.2 reject; }; }";
+    run(Command::new("nft").arg(rules.replacen("table", "add table", 1)));
+    let insecure = |tap: &Tap| format!("--insecure-registry={}", tap.address());
+    let instance =
+        Builder::default().arg("--egress").arg(&insecure(&public)).arg(&insecure(&private)).start();
+    let reference = public.reference("web");
+    drop(refused(ask(&instance, &reference, &[]), 502, "registry_unreachable"));
+
+    let tenant = Tenant::of(&instance, "one");
+    let (status, machine) = tenant.create(&reference, "");
+    assert_eq!(status, 200, "{machine}");
+    let id = machine["id"].as_str().expect("an id");
+    let target = format!("/v1/apps/one/machines/{id}/wait?state=stopped&timeout=60");
+    assert_eq!(instance.get(&target).status, 200, "it is prepared");
+    assert!(public.n_clients() > 0);
+
+    // The host itself would get to the private one; for a tenant these are no places to ask at.
+    let metadata = "169.254.169.254/web".to_owned();
+    for special in [private.reference("web"), registry.reference("web"), metadata] {
+        check(&tenant.create(&special, ""), 403, "registry_not_allowed");
+    }
+    assert_eq!(private.n_clients(), 0, "nobody came");
+    drop(pull(&instance, &private.reference("web")));
 }
 
 #[test]

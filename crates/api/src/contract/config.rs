@@ -59,6 +59,12 @@ pub struct MachineConfig {
     /// `auto` or `container` (our addition).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
+    /// The machine's policy document (our addition).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Value>,
+    /// `hourly`, `daily`, `weekly`, `monthly`: starts it so often, counted from its creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
 
     /// Stored.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,9 +88,6 @@ pub struct MachineConfig {
     /// Not supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statics: Option<Value>,
-    /// Not supported.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Value>,
     /// Not supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standbys: Option<Value>,

@@ -1,5 +1,6 @@
 //! The body of every error.
 
+use super::selfhood::Finding;
 use serde::{Deserialize, Serialize};
 
 /// Body of every error: what Fly's clients read (`error`, `status`) and what robots need (`code`,
@@ -20,6 +21,18 @@ pub struct ErrorBody {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The gate that is shut, when a machine could not be brought up or down for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
+    /// What shuts it: the id of a rule, the name of a hold, the reason of a hold-down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The revision of the machine's self, when the caller had another one in mind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Everything that is wrong with a policy or a condition, with its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 impl ErrorBody {

@@ -91,8 +91,10 @@ pub struct ImportImage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageInfo {
-    /// Reference.
+    /// Reference that it came by first.
     pub name: String,
+    /// All names that lead to it now, `registry/repository:tag`, in order.
+    pub tags: Vec<String>,
     /// Digest.
     pub digest: String,
     /// Host of the registry, or `local` for an imported file.
@@ -128,8 +130,6 @@ pub struct ImageDetail {
     pub config: ImageConfig,
     /// The layers it was made from, in order.
     pub layers: Vec<ImageLayer>,
-    /// All its names.
-    pub tags: Vec<String>,
     /// Ids of the machines made from it.
     pub machines: Vec<String>,
 }

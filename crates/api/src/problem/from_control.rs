@@ -3,7 +3,7 @@
 //! Code, hint and whether a retry helps are control's: [`ControlError::advice`]. Source of statuses
 //! and texts: machines-api 1.3 and 3.4.
 
-use super::Problem;
+use super::{Problem, of_self};
 use crate::contract::moment::rfc3339;
 use axum::http::StatusCode;
 use control::{ControlError, Fault, StateConflict};
@@ -19,6 +19,9 @@ const SHARED_WORDS: [&str; 2] = ["name_taken", "insufficient_capacity"];
 
 pub(super) fn problem(error: &ControlError, machine: Option<&MachineId>) -> Problem {
     let error = error.root();
+    if let ControlError::Self_(refused) = error {
+        return of_self::refusal(refused);
+    }
     let advice = error.advice();
     let (status, text) = answer(error, machine);
     let mut problem = Problem::new(status, advice.code, text).hint(advice.hint);
@@ -27,6 +30,9 @@ pub(super) fn problem(error: &ControlError, machine: Option<&MachineId>) -> Prob
     }
     if SHARED_WORDS.contains(&advice.code) {
         problem = problem.word(advice.code);
+    }
+    if let ControlError::Refused(refused) = error {
+        (problem.body.gate, problem.body.reason) = of_self::gate(refused);
     }
     problem
 }
@@ -58,7 +64,14 @@ fn answer(error: &ControlError, machine: Option<&MachineId>) -> (StatusCode, Str
         ControlError::WaitTimeout { .. } | ControlError::ExecTimeout { .. } => {
             (StatusCode::REQUEST_TIMEOUT, format!("deadline_exceeded: {error}"))
         }
-        ControlError::Busy { .. } | ControlError::TooManyStreams { .. } => {
+        ControlError::Self_(refused) => of_self::answer(refused),
+        ControlError::Import(cause) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, format!("invalid_argument: {}", sentence(&**cause)))
+        }
+        ControlError::SelfUnreadable { .. } => internal(error),
+        ControlError::SelfRate { .. }
+        | ControlError::Busy { .. }
+        | ControlError::TooManyStreams { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, format!("rate limit exceeded: {error}"))
         }
         ControlError::DiskPressure { .. } => (StatusCode::INSUFFICIENT_STORAGE, exhausted(error)),
@@ -171,7 +184,7 @@ fn of_image(error: &ImageError) -> (StatusCode, String) {
     match error {
         ImageError::Missing { .. } => (StatusCode::NOT_FOUND, missing("image")),
         ImageError::Damaged { .. } => internal(error),
-        error if error.is_host_fault() => internal(error),
+        error if error.is_host_fault() => unavailable(sentence(error)),
         error => {
             let text = format!("invalid_argument: {}", sentence(error));
             (StatusCode::UNPROCESSABLE_ENTITY, text)

@@ -11,9 +11,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-/// Most connections at a time over TCP and the unix socket together. Each may hold a wait of 60 s,
-/// and a burst of 100 starts with as many waits stays far below.
-const CONNECTIONS_MAX: usize = 1024;
+/// Most connections at a time over TCP. Each may hold a wait of 60 s, and a burst of 100 starts with
+/// as many waits stays far below.
+const REMOTE_MAX: usize = 1024;
+
+/// Most connections at a time over the unix socket, whose own they are: the owner gets in however
+/// many strangers knock at the other door.
+const LOCAL_MAX: usize = 256;
 
 /// Most bytes of a request's head.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -48,8 +52,14 @@ impl ConnectionHold {
 }
 
 impl Connections {
-    pub(super) fn new(router: Router) -> Self {
-        Self::at_most(CONNECTIONS_MAX, router)
+    /// Over TCP.
+    pub(super) fn remote(router: Router) -> Self {
+        Self::at_most(REMOTE_MAX, router)
+    }
+
+    /// Over the unix socket.
+    pub(super) fn local(router: Router) -> Self {
+        Self::at_most(LOCAL_MAX, router)
     }
 
     fn at_most(n_connections: usize, router: Router) -> Self {

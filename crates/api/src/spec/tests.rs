@@ -119,7 +119,6 @@ fn unsupported_fields_are_never_ignored() {
     for (extra, field) in [
         (json!({"mounts": [{"volume": "vol_1", "path": "/data"}]}), "`config.mounts`"),
         (json!({"containers": [{"name": "a"}]}), "`config.containers`"),
-        (json!({"schedule": "hourly"}), "`config.schedule`"),
         (json!({"standbys": ["0123456789abcd"]}), "`config.standbys`"),
         (json!({"statics": [{}, {"guest_path": "/a"}]}), "`config.statics`"),
         (json!({"cache_drive": {"size_mb": 1}}), "`config.cache_drive`"),

@@ -19,11 +19,6 @@ pub(super) fn refuse_all(config: &MachineConfig) -> Result<(), Problem> {
     refuse("config.containers", config.containers.as_ref(), "use one machine for each container")?;
     refuse("config.statics", config.statics.as_ref(), "serve the files from the program")?;
     refuse(
-        "config.schedule",
-        config.schedule.as_ref(),
-        "start it from a timer of yours with `POST …/start`; schedules come later",
-    )?;
-    refuse(
         "config.standbys",
         config.standbys.as_ref(),
         "leave it out: one host has nothing to stand by for",

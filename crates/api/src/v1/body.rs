@@ -17,7 +17,7 @@ pub(crate) const BODY_MAX_BYTES: usize = 1024 * 1024;
 pub(super) const DRAIN_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Longest time a caller takes to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body as a JSON object; an empty body is `{}`, whatever its content type.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(crate) async fn read_json(request: Request) -> Result<Value, Problem> {
 
 /// Reads the body of `request` as a JSON object; the caller has `limit` to send it.
 pub(crate) async fn read_json_within(limit: Duration, request: Request) -> Result<Value, Problem> {
-    let bytes = read_body(limit, request).await?;
+    let bytes = read_body(limit, BODY_MAX_BYTES, request).await?;
     if bytes.trim_ascii().is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }
@@ -65,17 +65,22 @@ pub(crate) async fn read_json_within(limit: Duration, request: Request) -> Resul
     Err(Problem::new(StatusCode::BAD_REQUEST, "wrong_type", text).hint("send one JSON object"))
 }
 
-async fn read_body(limit: Duration, request: Request) -> Result<Vec<u8>, Problem> {
+/// Reads the body of `request`: at most `max_bytes` of it, which the caller has `limit` to send.
+pub(super) async fn read_body(
+    limit: Duration,
+    max_bytes: usize,
+    request: Request,
+) -> Result<Vec<u8>, Problem> {
     let declared: Option<usize> = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let body = request.into_body();
     let reading = async {
-        if declared.is_some_and(|bytes| bytes > DRAIN_MAX_BYTES) {
-            return Err(Problem::too_large(BODY_MAX_BYTES));
+        if declared.is_some_and(|bytes| bytes > max_bytes.max(DRAIN_MAX_BYTES)) {
+            return Err(Problem::too_large(max_bytes));
         }
-        collect(body).await
+        collect(body, max_bytes).await
     };
     tokio::time::timeout(limit, reading).await.unwrap_or_else(|_elapsed| {
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body came too slowly")
@@ -84,7 +89,7 @@ async fn read_body(limit: Duration, request: Request) -> Result<Vec<u8>, Problem
     })
 }
 
-async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
+async fn collect(body: Body, max_bytes: usize) -> Result<Vec<u8>, Problem> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut seen_bytes = 0_usize;
@@ -93,12 +98,12 @@ async fn collect(body: Body) -> Result<Vec<u8>, Problem> {
             Problem::invalid("bad_body", format!("the body could not be read: {error}")).retryable()
         })?;
         seen_bytes += part.len();
-        if seen_bytes > DRAIN_MAX_BYTES {
+        if seen_bytes > max_bytes.max(DRAIN_MAX_BYTES) {
             break;
         }
-        if seen_bytes <= BODY_MAX_BYTES {
+        if seen_bytes <= max_bytes {
             bytes.extend_from_slice(&part);
         }
     }
-    if seen_bytes > BODY_MAX_BYTES { Err(Problem::too_large(BODY_MAX_BYTES)) } else { Ok(bytes) }
+    if seen_bytes > max_bytes { Err(Problem::too_large(max_bytes)) } else { Ok(bytes) }
 }

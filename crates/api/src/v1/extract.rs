@@ -77,7 +77,8 @@ async fn app_of(
     Ok((app, who))
 }
 
-/// A machine, with the caller's right to it checked.
+/// A machine, with the caller's right to it checked: that of the path, or on a path that names none
+/// the one that calls.
 #[derive(Debug)]
 pub(super) struct OnMachine {
     /// The machine.
@@ -132,17 +133,15 @@ async fn machine_of(
     need: Need,
 ) -> Result<OnMachine, Problem> {
     let who = identity(parts)?;
-    let (app, id) = path_of(parts, control).await?;
-    let app: AppName = app.parse().map_err(|_invalid| Problem::app_not_found())?;
-    let id: MachineId = id.parse().map_err(|_invalid| Problem::malformed_machine_id(&id))?;
-    who.check(need, Target::Machine(&app, &id))?;
-    let record = control.machine(Some(&app), &id).or_else(|error| {
-        // The app's absence is the better answer than the machine's.
-        if matches!(error, ControlError::NotFound { what: "machine" }) {
-            control.app(&app).map_err(|e| Problem::from_control(&e, None))?;
+    let record = match path_of(parts, control).await? {
+        (app, id) if app.is_empty() && id.is_empty() => own_machine(&who, control)?,
+        (app, id) => {
+            let app = app.parse().map_err(|_invalid| Problem::app_not_found())?;
+            let id = id.parse().map_err(|_invalid| Problem::malformed_machine_id(&id))?;
+            who.check(need, Target::Machine(&app, &id))?;
+            named_machine(&app, &id, control)?
         }
-        Err(Problem::from_control(&error, Some(&id)))
-    })?;
+    };
     if need != Need::Read && matches!(record.machine.state, State::Destroyed { .. }) {
         return Err(Problem::machine_not_found());
     }
@@ -158,6 +157,26 @@ async fn machine_of(
     Ok(OnMachine { record, cause, who, nonce })
 }
 
+fn named_machine(
+    app: &AppName,
+    id: &MachineId,
+    control: &Control,
+) -> Result<MachineRecord, Problem> {
+    control.machine(Some(app), id).or_else(|error| {
+        // The app's absence is the better answer than the machine's.
+        if matches!(error, ControlError::NotFound { what: "machine" }) {
+            control.app(app).map_err(|e| Problem::from_control(&e, None))?;
+        }
+        Err(Problem::from_control(&error, Some(id)))
+    })
+}
+
+/// The machine that calls, on a path that names none: it may do there whatever a machine may.
+fn own_machine(who: &Identity, control: &Control) -> Result<MachineRecord, Problem> {
+    let Identity::Guest(id) = who else { return Err(Problem::inside_only()) };
+    control.machine(None, id).map_err(|e| Problem::from_control(&e, Some(id)))
+}
+
 fn asks_override(query: Option<&str>) -> bool {
     query.is_some_and(|q| q.split('&').any(|pair| pair == "override=1" || pair == "override=true"))
 }
@@ -169,9 +188,28 @@ fn header_text(parts: &Parts, name: &str) -> Option<String> {
 
 /// `{app}` and `{id}` of the path; empty when the route has none.
 async fn path_of(parts: &mut Parts, control: &Control) -> Result<(String, String), Problem> {
-    let params = RawPathParams::from_request_parts(parts, control)
+    let params = path_params(parts, control).await?;
+    Ok((pick(&params, "app"), pick(&params, "id")))
+}
+
+async fn path_params(parts: &mut Parts, control: &Control) -> Result<RawPathParams, Problem> {
+    RawPathParams::from_request_parts(parts, control)
         .await
-        .map_err(|error| Problem::invalid("invalid_path", error.body_text()))?;
-    let pick = |name| params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value);
-    Ok((pick("app").to_owned(), pick("id").to_owned()))
+        .map_err(|error| Problem::invalid("invalid_path", error.body_text()))
+}
+
+fn pick(params: &RawPathParams, name: &str) -> String {
+    params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value).to_owned()
+}
+
+/// `{key}` of the path, whatever else is in it.
+#[derive(Debug)]
+pub(super) struct Key(pub(super) String);
+
+impl FromRequestParts<Control> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Control) -> Result<Self, Problem> {
+        Ok(Self(pick(&path_params(parts, state).await?, "key")))
+    }
 }

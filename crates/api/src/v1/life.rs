@@ -3,26 +3,43 @@
 use super::body::JsonBody;
 use super::extract::{Operate, OperateSelf};
 use super::query::{Params, wrong};
-use super::{Answer, reply};
+use super::{Answer, reply, selfhood};
+use crate::contract::selfhood::DECISION_HEADER;
 use crate::contract::signal::Signal;
 use crate::contract::{SignalRequest, Started, StopRequest};
 use crate::problem::Problem;
 use crate::spec::stop_timeout;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
-use control::{Control, StopOverride, Wanted};
+use axum::response::{IntoResponse as _, Response};
+use control::{Control, ControlError, StopOverride, Wanted};
 use model::spec::EngineKind;
-use model::{Depth, Want};
+use model::{Depth, MachineId, Want};
 
 /// `POST …/start`: answers when the program runs, or could not be started.
 pub(super) async fn start(State(control): State<Control>, Operate(on): Operate) -> Answer {
     let id = &on.record.id;
-    let wanted = control
-        .want(id, Want::Up, on.cause, StopOverride::default())
-        .await
-        .map_err(|e| Problem::from_control(&e, Some(id)))?;
+    let wanted = control.want(id, Want::Up, on.cause, StopOverride::default()).await;
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        Err(error) => return Ok(not_started(&control, id, &error)),
+    };
     let body = Started { previous_state: wanted.previous_state.clone(), ..Started::default() };
     timed(reply::ok(&body), &wanted)
+}
+
+/// The refusal of a start, with what the governor has decided about the machine.
+fn not_started(control: &Control, id: &MachineId, error: &ControlError) -> Response {
+    let mut response = Problem::from_control(error, Some(id)).into_response();
+    let record = control.self_record(id).ok();
+    let decision = record.and_then(|record| record.selfhood.decision);
+    if let Some(decision) = decision {
+        let line = selfhood::decision(&decision.stance, Some(decision.at)).line;
+        let plain = line.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' });
+        let value = HeaderValue::try_from(plain.collect::<String>()).expect("printable ASCII");
+        response.headers_mut().insert(HeaderName::from_static(DECISION_HEADER), value);
+    }
+    response
 }
 
 /// Adds where the time went as `Server-Timing`, in milliseconds.

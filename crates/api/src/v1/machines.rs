@@ -114,6 +114,7 @@ pub(super) async fn create(
 ) -> Answer {
     let wish: CreateMachine = body.to()?;
     let (spec, config) = checked(&wish, &body.0)?;
+    let policy = spec::policy(&config)?;
     let access = auth.of(&who, &app);
     let created = control
         .create_machine(control::CreateMachine {
@@ -125,6 +126,7 @@ pub(super) async fn create(
             skip_launch: wish.skip_launch.unwrap_or(false),
             is_cordoned: wish.skip_service_registration.unwrap_or(false),
             lease: lease_wish(&wish, &who)?,
+            policy,
             actor: who.actor(),
             access,
         })
@@ -230,8 +232,9 @@ pub(super) async fn update(
         }
     };
     let skip_launch = wish.skip_launch.unwrap_or(false);
+    let policy = spec::changed_policy(&record.config, &config)?;
     let access = auth.of(&who, &record.app);
-    let update = UpdateMachine { spec, config, current_version, skip_launch, access };
+    let update = UpdateMachine { spec, config, current_version, skip_launch, policy, access };
     let updated = control.update(&record.id, cause, update).await.map_err(problem)?;
     let taken = match lease_wish(&wish, &who)? {
         Some(lease) => {

@@ -9,7 +9,7 @@ use crate::contract::{CreateToken, TokenCreated};
 use crate::problem::Problem;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use control::Control;
+use control::{Control, HOOK_WRITER_PREFIX};
 use serde_json::json;
 use store::{TokenReach, TokenRecord, TokenRight, TokenScope};
 
@@ -30,6 +30,10 @@ pub(super) async fn create(State(control): State<Control>, who: Caller, body: Js
     if wish.name.is_empty() || wish.name.len() > NAME_MAX_BYTES {
         return Err(Problem::invalid("invalid_name", "a token needs a name of 1 to 64 bytes")
             .hint("name who will use it: it is shown in events"));
+    }
+    if wish.name.starts_with(HOOK_WRITER_PREFIX) {
+        return Err(Problem::invalid("invalid_name", "writers of this name are hooks")
+            .hint(format!("choose a name that does not begin with `{HOOK_WRITER_PREFIX}`")));
     }
     let scope = TokenScope { reach: reach(&control, &wish)?, right: right(&wish)? };
     let ttl = wish.ttl.map(crate::contract::GoDuration::to_ms).filter(|ttl| ttl.0 > 0);

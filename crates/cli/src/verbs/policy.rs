@@ -1,15 +1,17 @@
-//! `dormouse policy …`: what a policy means, without a daemon.
+//! `dormouse policy …`: rules by which a machine governs its own sleep.
+//!
+//! * `imagine`: what a policy means, without a daemon. `machine`: the policy of a machine.
 
-use crate::args::Global;
-use crate::failure::Failure;
+mod imagine;
+mod machine;
+
+use crate::args::{Global, MachineArg};
+use crate::context;
 use crate::output;
-use ::policy::{Finding, Policy, RuleReport, Severity};
+use ::policy::{Finding, Severity};
 use anyhow::Context as _;
+use api::contract::selfhood::MemoryPatch;
 use clap::{Args, Subcommand};
-use govern::{Explanation, Selfhood, View, Write, Writer};
-use model::{Machine, State, UnixMs};
-use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, stdin};
 use std::path::{Path, PathBuf};
@@ -18,16 +20,34 @@ use std::process::ExitCode;
 /// Most bytes that are read: a policy that is longer is refused, but not before it is named.
 const FILE_MAX_BYTES: u64 = 1 << 20;
 
-/// Where to look when a refusal has no hint of its own.
-const LINT_HINT: &str = "`dormouse policy lint` checks the document";
-
 /// What to do with a policy.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyVerb {
+    /// Set the policy of a machine
+    Set(SetArgs),
+    /// Show the policy of a machine
+    Show(MachineArg),
+    /// Take the policy of a machine away
+    Clear(MachineArg),
     /// Check a policy: types, names, rules that can never fire or undo each other
     Lint(LintArgs),
-    /// Say what a policy would make of a machine that is asleep, and when that would change
+    /// Say what would be decided under a policy or with other facts, and when that would change
     DryRun(DryRunArgs),
+}
+
+/// Of which machine, which policy.
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    #[command(flatten)]
+    machine: MachineArg,
+    /// The file, JSON; `-` is standard input
+    file: PathBuf,
+    /// Only if this is the name of its content, `sha256:…`
+    #[arg(long)]
+    hash: Option<String>,
+    /// Only while this is the machine's revision
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
 }
 
 /// Which policy.
@@ -40,23 +60,47 @@ pub(crate) struct LintArgs {
 /// What to imagine.
 #[derive(Debug, Args)]
 pub(crate) struct DryRunArgs {
-    /// The file, JSON; `-` is standard input
-    file: PathBuf,
-    /// Facts of the machine's memory, a JSON object; others have their defaults
-    #[arg(long, value_name = "FACTS")]
-    memory: Option<String>,
+    /// The file, JSON; `-` is standard input; by default the policy of `--machine`
+    #[arg(required_unless_present = "machine")]
+    file: Option<PathBuf>,
+    /// For this machine as it is, by id or name; by default for one that is asleep and new
+    #[arg(long, short)]
+    machine: Option<String>,
+    /// Look for the machine only in this app
+    #[arg(long, short, env = "DORMOUSE_APP", hide_env_values = true)]
+    app: Option<String>,
+    /// Facts that would be written, a JSON object; others are as they are
+    #[arg(long, value_name = "FACTS", value_parser = facts)]
+    memory: Option<MemoryPatch>,
+    /// Who would write: `self`, `owner`, `token:NAME`, `peer:NAME`
+    #[arg(long = "as", value_name = "WRITER", requires = "machine")]
+    writer: Option<String>,
+}
+
+fn facts(text: &str) -> Result<MemoryPatch, String> {
+    serde_json::from_str(text).map_err(|error| format!("expected a JSON object: {error}"))
 }
 
 pub(super) fn policy(global: &Global, verb: &PolicyVerb) -> anyhow::Result<ExitCode> {
     match verb {
-        PolicyVerb::Lint(args) => lint(global, &args.file),
-        PolicyVerb::DryRun(args) => dry_run(global, args),
+        PolicyVerb::Set(args) => context::run(global, async |c| machine::set(c, args).await),
+        PolicyVerb::Show(args) => context::run(global, async |c| machine::show(c, args).await),
+        PolicyVerb::Clear(args) => context::run(global, async |c| machine::clear(c, args).await),
+        PolicyVerb::Lint(args) => lint(global, &read(&args.file)?),
+        PolicyVerb::DryRun(args) => match (&args.machine, &args.file) {
+            (Some(machine), _) => {
+                let machine = MachineArg { machine: machine.clone(), app: args.app.clone() };
+                context::run(global, async |c| machine::dry_run(c, &machine, args).await)
+            }
+            (None, Some(file)) => imagine::dry_run(global, &read(file)?, args.memory.as_ref()),
+            (None, None) => unreachable!("the definition of the words wants one of them"),
+        },
     }
 }
 
 /// Prints what there is to say; fails when the policy would be refused.
-fn lint(global: &Global, file: &Path) -> anyhow::Result<ExitCode> {
-    let findings = ::policy::lint_text(&read(file)?);
+fn lint(global: &Global, text: &[u8]) -> anyhow::Result<ExitCode> {
+    let findings = ::policy::lint_text(text);
     for finding in &findings {
         if global.json { output::json(finding)? } else { output::line(&finding.to_string())? }
     }
@@ -65,73 +109,6 @@ fn lint(global: &Global, file: &Path) -> anyhow::Result<ExitCode> {
         output::notice("nothing to say against it");
     }
     Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// What a dry run shows.
-#[derive(Debug, Serialize)]
-struct Imagined {
-    rules: Vec<RuleReport>,
-    explanation: Explanation,
-}
-
-fn dry_run(global: &Global, args: &DryRunArgs) -> anyhow::Result<ExitCode> {
-    let text = read(&args.file)?;
-    let Ok(policy) = Policy::parse(&text) else { return lint(global, &args.file) };
-    let imagined = imagine(&policy, args.memory.as_deref(), model::clock::now())?;
-    if global.json {
-        output::json(&imagined)?;
-    } else {
-        let row = |rule: &RuleReport| {
-            let next = rule.next.map_or_else(|| "-".to_owned(), |at| at.0.to_string());
-            [rule.id.to_string(), rule.effect.to_string(), word(&rule.when.truth), next]
-        };
-        let rows: Vec<_> = imagined.rules.iter().map(row).collect();
-        output::line(&output::table(["RULE", "EFFECT", "WHEN", "CHANGES (UNIX MS)"], &rows))?;
-        output::line(&imagined.explanation.sentence)?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// What would be decided for a machine that has just been put to sleep under `policy`.
-fn imagine(policy: &Policy, memory: Option<&str>, now: UnixMs) -> anyhow::Result<Imagined> {
-    let mut writes =
-        vec![Write::Policy { text: policy.document().canonical(), hash: None, if_match: None }];
-    if let Some(memory) = memory {
-        let patch: BTreeMap<String, serde_json::Value> =
-            serde_json::from_str(memory).context("`--memory` is not a JSON object")?;
-        writes.push(Write::Memory { patch, if_match: None });
-    }
-    let machine = asleep(now);
-    let view = View::of(&machine);
-    let none = govern::no_policy();
-    let run = govern::dry_run(&Selfhood::default(), &none, &writes, &Writer::Owner, &view, now);
-    let run = run.map_err(|refused| {
-        Failure::new(refused.to_string(), refused.hint().unwrap_or_else(|| LINT_HINT.to_owned()))
-    })?;
-    let explanation = govern::explain(&run.verdict.next, policy, &view, now);
-    Ok(Imagined { rules: run.rules, explanation })
-}
-
-fn asleep(since: UnixMs) -> Machine {
-    Machine {
-        state: State::Stopped { since, exit: None },
-        revision: 0,
-        restarts: model::restart::RestartLog::default(),
-        owed: None,
-        hold_down: None,
-        nudges: model::state::Nudges::default(),
-        unprepared: None,
-    }
-}
-
-/// The word that stands for a value in JSON.
-fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        Ok(serde_json::Value::Object(named)) => named.keys().next().cloned().unwrap_or_default(),
-        Ok(other) => other.to_string(),
-        Err(_) => String::new(),
-    }
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
@@ -146,19 +123,16 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{imagine, lint};
+    use super::lint;
     use crate::args::{Cli, Verb};
-    use ::policy::Policy;
     use clap::Parser as _;
     use std::process::ExitCode;
 
     #[track_caller]
     fn check(text: &str, expected: ExitCode) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let cli = Cli::parse_from(["dormouse", "policy", "lint", file.path().to_str().unwrap()]);
+        let cli = Cli::parse_from(["dormouse", "policy", "lint", "x.json"]);
         assert!(matches!(cli.verb, Verb::Policy(_)));
-        assert_eq!(lint(&cli.global, file.path()).unwrap(), expected, "{text}");
+        assert_eq!(lint(&cli.global, text.as_bytes()).unwrap(), expected, "{text}");
     }
 
     #[test]
@@ -170,23 +144,5 @@ mod tests {
         check(&rule("machine.idle_s >"), ExitCode::FAILURE);
         check(&rule("machine.idel_s > 300"), ExitCode::FAILURE);
         check("", ExitCode::FAILURE);
-    }
-
-    #[test]
-    fn a_dry_run_says_what_would_be_decided() {
-        let text = br#"{"facts": {"watching": {"type": "bool", "default": false}},
-            "rules": [{"id": "duty", "effect": "wake", "when": "memory.watching"},
-                      {"id": "done", "effect": "rest", "when": "!memory.watching"}]}"#;
-        let policy = Policy::parse(text).unwrap();
-        let now = model::UnixMs(1_700_000_000_000);
-        let truth_of_duty = |memory| {
-            let imagined = imagine(&policy, memory, now).unwrap();
-            assert!(!imagined.explanation.sentence.is_empty());
-            super::word(&imagined.rules[0].when.truth)
-        };
-        assert_eq!(truth_of_duty(None), "false");
-        assert_eq!(truth_of_duty(Some(r#"{"watching": true}"#)), "true");
-        assert!(imagine(&policy, Some(r#"{"watching": 1}"#), now).is_err());
-        assert!(imagine(&policy, Some("[]"), now).is_err());
     }
 }

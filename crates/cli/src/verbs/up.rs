@@ -23,7 +23,7 @@ pub(crate) struct UpArgs {
     /// The `dormouse-shim` program; beside this one by default
     #[arg(long, value_name = "FILE", hide = true)]
     shim: Option<PathBuf>,
-    /// The `dormouse-init` program; beside this one by default
+    /// The `dormouse-init` program, with `dm` beside it; beside this one by default
     #[arg(long, value_name = "FILE", hide = true)]
     init: Option<PathBuf>,
     /// File with the id of the host's boot
@@ -32,6 +32,10 @@ pub(crate) struct UpArgs {
     /// Slots kept ready: fewest and most
     #[arg(long, value_name = "N,N", hide = true, value_parser = two_numbers)]
     slots_ready: Option<(u16, u16)>,
+    /// Server on this host or in a private network that notifications of machines may reach, from
+    /// this host: `host[:port]`, `*.host`; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    allow_notify: Vec<String>,
     #[command(flatten)]
     images: ImageArgs,
 }
@@ -87,6 +91,7 @@ impl UpArgs {
             boot_id_file: self.boot_id_file.clone().unwrap_or(default.boot_id_file),
             slots_ready: self.slots_ready.unwrap_or(default.slots_ready),
             images: self.images.options(),
+            allow_notify: self.allow_notify.clone(),
             data_dir: default.data_dir,
         }
     }

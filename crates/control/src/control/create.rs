@@ -6,6 +6,7 @@ use crate::capacity::Reservation;
 use crate::error::ControlError;
 use crate::facade::{CreateMachine, Created, ImageAccess, UpdateMachine};
 use crate::inner::{chance, new_event_id, new_version_id};
+use crate::machine::selfhood::Founding;
 use crate::machine::{Command, VersionChange};
 use crate::plans;
 use crate::pulls::{self, Found, LOCAL, Target};
@@ -20,8 +21,9 @@ use store::{
     AppRecord, EventRecord, LeaseRecord, MachineRecord, OwnerKind, PlanKind, StoreError, Tx,
 };
 
-/// Draws of an id or a name before giving up: with 2^56 ids a second draw is a miracle already.
-const DRAWS_MAX: usize = 4;
+/// Draws of ids and addresses before giving up. Where few addresses of a block are free, those who
+/// create at once draw the same ones, and one of them succeeds each time.
+const DRAWS_MAX: usize = 64;
 
 impl Control {
     /// Creates a machine and begins to prepare it; it starts by itself unless `skip_launch`.
@@ -35,7 +37,9 @@ impl Control {
         let room = self.room_for(&wish)?;
         let image = self.image_of(&wish.spec.image, wish.spec.engine, &wish.access).await?;
         failpoint::hit("create.resolved");
-        let record = self.insert_drawn(&wish, &app, &image).await?;
+        let founding =
+            Founding::of(&self.inner, wish.policy.as_deref(), &wish.config, &image.config)?;
+        let record = self.insert_drawn(&wish, &app, &image, &founding).await?;
         if let Some(target) = image.target {
             self.inner.pulls.wish(&record.id, target);
         }
@@ -66,11 +70,12 @@ impl Control {
         wish: &CreateMachine,
         app: &AppRecord,
         image: &MachineImage,
+        founding: &Founding,
     ) -> Answer<MachineRecord> {
         let mut last = None;
         for _ in 0..DRAWS_MAX {
             let addrs = self.draw_addresses(app).await?;
-            match self.insert(wish, image, addrs).await {
+            match self.insert(wish, image, founding, addrs).await {
                 Ok(record) => return Ok(record),
                 Err(StoreError::Taken { what }) if what.contains("name") && wish.name.is_some() => {
                     let name = wish.name.clone().unwrap_or_default();
@@ -102,7 +107,7 @@ impl Control {
             },
             Found::Away(target) => MachineImage {
                 image: target.image_ref(),
-                config: ImageConfig::default(),
+                config: target.config(),
                 target: Some(target),
                 cached_because: None,
             },
@@ -160,6 +165,7 @@ impl Control {
         &self,
         wish: &CreateMachine,
         image: &MachineImage,
+        founding: &Founding,
         addrs: MachineAddrs,
     ) -> Result<MachineRecord, StoreError> {
         let now = model::clock::now();
@@ -192,6 +198,7 @@ impl Control {
             updated_at: now,
         };
         let stored = record.clone();
+        let selfhood = founding.stored(&record.id);
         let is_stored_image = wish.spec.engine != EngineKind::Fake;
         let news = begun.news;
         self.inner
@@ -210,6 +217,9 @@ impl Control {
                         at: now,
                         news,
                     })?;
+                }
+                if let Some(selfhood) = selfhood {
+                    selfhood.write(tx)?;
                 }
                 plans::begin(tx, &stored.id, PlanKind::Create, now)
             })
@@ -253,7 +263,7 @@ impl Control {
             ..record
         };
         let launch = !wish.skip_launch;
-        let change = Box::new(VersionChange { record: changed, launch });
+        let change = Box::new(VersionChange { record: changed, launch, policy: wish.policy });
         if let Some(target) = image.target {
             self.inner.pulls.wish(id, target);
         }
@@ -281,7 +291,7 @@ fn refuse_pinned(now: &RootfsSpec, wished: &RootfsSpec) -> Answer<()> {
 /// The image of a machine to be.
 struct MachineImage {
     image: ImageRef,
-    /// Known only of an image that is here; else its preparation finds out.
+    /// What it says of its programs, with its labels: read before any layer comes.
     config: ImageConfig,
     /// Set when it is still in its registry.
     target: Option<Target>,

@@ -6,6 +6,7 @@ use crate::facade::{ImageDetail, ImageInfo, PruneImages, PrunedImages, PullHandl
 use crate::inner::Inner;
 use crate::pulls::{self, Found, Job};
 use image::{Document, ImportSource, Keep, PruneCandidate, PrunePlan, plan_prune};
+use model::spec::ImageRef;
 use model::{Digest, MachineId, UnixMs};
 use std::collections::HashSet;
 use store::{ImageRecord, StoreError};
@@ -82,13 +83,14 @@ impl Control {
     /// # Errors
     /// [`ControlError::NotFound`].
     pub fn image(&self, digest: &Digest) -> Answer<ImageDetail> {
-        let (record, tags, machines) = self.inner.store.read(|reader| {
-            Ok((reader.image(digest)?, reader.tags_of(digest)?, reader.machines_of_image(digest)?))
-        })?;
+        let (record, machines) = self
+            .inner
+            .store
+            .read(|reader| Ok((reader.image(digest)?, reader.machines_of_image(digest)?)))?;
         let record = record.ok_or(ControlError::NotFound { what: "image" })?;
         let config = record.config.clone();
         let info = infos(&self.inner, vec![record])?.remove(0);
-        Ok(ImageDetail { info, config, layers: layers(&self.inner, digest), tags, machines })
+        Ok(ImageDetail { info, config, layers: layers(&self.inner, digest), machines })
     }
 
     /// Removes images that nobody uses, with what is left of pulls that ended early.
@@ -191,11 +193,14 @@ fn in_order(plan: &PrunePlan, mut records: Vec<ImageRecord>) -> Vec<ImageRecord>
 }
 
 fn infos(inner: &Inner, records: Vec<ImageRecord>) -> Answer<Vec<ImageInfo>> {
-    let machines = inner.store.read(|reader| reader.machines_by_image())?;
+    let (machines, mut tags) =
+        inner.store.read(|reader| Ok((reader.machines_by_image()?, reader.tags_by_image()?)))?;
+    let sizes = inner.images.sizes()?;
     let info = |record: ImageRecord| {
         let digest = &record.image.digest;
         // One that is lost or damaged is still in the record: it is pulled again when it is needed.
-        let sizes = inner.images.sizes(digest).ok();
+        let sizes = sizes.get(digest);
+        let tags = tags.remove(digest).unwrap_or_default();
         ImageInfo {
             size_bytes: sizes.map_or(record.size_bytes, |sizes| sizes.size_bytes),
             shared_bytes: sizes.map_or(0, |sizes| sizes.shared_bytes),
@@ -204,10 +209,20 @@ fn infos(inner: &Inner, records: Vec<ImageRecord>) -> Answer<Vec<ImageInfo>> {
             n_machines: machines.get(digest).copied().unwrap_or(0),
             is_private: record.is_private,
             source: record.source,
-            image: record.image,
+            image: name_now(record.image, &tags),
+            tags,
         }
     };
     Ok(records.into_iter().map(info).collect())
+}
+
+/// The name that an image came by, without its tag when that leads elsewhere now.
+fn name_now(image: ImageRef, tags: &[String]) -> ImageRef {
+    let ImageRef { registry, repository, tag, .. } = &image;
+    match tags.contains(&format!("{registry}/{repository}:{tag}")) {
+        true => image,
+        false => ImageRef { tag: String::new(), ..image },
+    }
 }
 
 /// The layers of an image that came with a manifest, as that has them.

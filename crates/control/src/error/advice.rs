@@ -80,6 +80,21 @@ impl ControlError {
             )
             .retryable(),
             Self::StartFailed { code, .. } => of_failed_start(code),
+            Self::Self_(refused) => Advice {
+                is_retryable: matches!(refused.status(), 412 | 429),
+                ..Advice::caller(refused.code(), "`GET …/self` shows what there is")
+            },
+            Self::SelfRate { .. } => Advice::caller(
+                "self_rate",
+                "write what has changed, not each step; several facts go into one patch",
+            )
+            .retryable(),
+            Self::Import(_) => {
+                Advice::caller("import_invalid", "export it again, and bring it in unchanged")
+            }
+            Self::SelfUnreadable { .. } => {
+                Advice::host("self_unreadable", "it was written by a later release, or is damaged")
+            }
             Self::Busy { .. } => Advice::caller(
                 "too_many_requests",
                 "wait for the answers to earlier requests before sending more",

@@ -9,6 +9,9 @@ use registry::manifest::BadManifest;
 const GIVE_AN_IMAGE: &str = "give a whole root file system tarball, OCI layout or `docker save` \
                              file, and a name like `demo:1`";
 
+/// For whoever meets trouble of this host that has no better remedy.
+const ASK_DOCTOR: &str = "`dormouse doctor` checks the host";
+
 /// For whoever meets a registry that does not do its part.
 const ASK_LATER: &str = "try again later; an image that is on this host can be named by its digest";
 
@@ -29,7 +32,7 @@ pub(super) fn of_image(error: &ImageError) -> Advice<'static> {
             Advice::caller("image_too_large", "make the image smaller; `docs/images.md` has limits")
         }
         error if error.is_host_fault() => {
-            Advice::host("internal", "`dormouse doctor` checks the tools it needs")
+            Advice::host(error.code(), error.hint().unwrap_or(ASK_DOCTOR)).retryable()
         }
         _ => Advice::caller("invalid_image", GIVE_AN_IMAGE),
     }

@@ -91,8 +91,11 @@ pub struct PulledImage {
 /// An image of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageInfo {
-    /// Its name when it last came, and its digest.
+    /// The name that it came by first, and its digest.
     pub image: ImageRef,
+    /// All names that lead to it now, `registry/repository:tag`, in order. A tag that has moved on
+    /// to another image is not among them.
+    pub tags: Vec<String>,
     /// Bytes that it takes on this host.
     pub size_bytes: u64,
     /// The part of them that other images have as well.
@@ -119,8 +122,6 @@ pub struct ImageDetail {
     /// Digests and sizes in bytes of its layers as they were sent, lowest first; empty when it was
     /// imported from a plain root file system.
     pub layers: Vec<(Digest, u64)>,
-    /// Names that lead to it, `registry/repository:tag`.
-    pub tags: Vec<String>,
     /// Machines that need it.
     pub machines: Vec<MachineId>,
 }

@@ -7,6 +7,7 @@ use crate::inner::new_run_id;
 use crate::orders;
 use model::admit::LeaseHeld;
 use model::admit::calls::Call;
+use model::cause::CauseClass;
 use model::event::StopOrder;
 use model::spec::{EngineKind, GuestSize};
 use model::{
@@ -16,26 +17,34 @@ use model::{
 use std::time::Instant;
 
 impl Task {
-    /// Whether there is something to do for this wish; an error when a gate says no. A wake that is
-    /// owed is remembered, and refused for now.
+    /// Whether there is something to do for this wish; an error when a gate says no.
     pub(super) fn admit(
         &mut self,
         want: Want,
         cause: &Cause,
         now: UnixMs,
     ) -> Result<bool, ControlError> {
-        let facts = self.facts(want, cause, now);
-        match admit(&self.record.machine, &facts, want, cause, now) {
-            Admission::Owed { gate, not_before } => {
-                self.pending.push_back(Event::Owe { cause: cause.clone(), not_before });
-                Err(ControlError::Refused(Refused::KeptAwake {
-                    gate,
-                    by: None,
-                    not_before: Some(not_before),
-                }))
+        let governance = match cause.class(want) {
+            CauseClass::ApiStart | CauseClass::Knock | CauseClass::Governed | CauseClass::Rest => {
+                self.governance(now)
             }
-            other => is_go(other),
-        }
+            CauseClass::ApiRest | CauseClass::Restart | CauseClass::Plan | CauseClass::Safety => {
+                GateFacts::default()
+            }
+        };
+        is_go(self.admission(want, cause, governance, now))
+    }
+
+    /// What becomes of a wish, when governance says this to the gates.
+    pub(super) fn admission(
+        &mut self,
+        want: Want,
+        cause: &Cause,
+        governance: GateFacts,
+        now: UnixMs,
+    ) -> Admission {
+        let facts = self.facts(want, cause, governance, now);
+        admit(&self.record.machine, &facts, want, cause, now)
     }
 
     /// As [`Task::admit`], for calls that are more than up and down.
@@ -50,7 +59,13 @@ impl Task {
     }
 
     /// What the gates look at. Reserves room when the machine may go up.
-    fn facts(&mut self, want: Want, cause: &Cause, now: UnixMs) -> GateFacts {
+    fn facts(
+        &mut self,
+        want: Want,
+        cause: &Cause,
+        governance: GateFacts,
+        now: UnixMs,
+    ) -> GateFacts {
         let no_capacity = if want == Want::Up && self.reservation.is_none() {
             match self.inner.capacity.reserve(self.record.spec.guest) {
                 Ok(reservation) => {
@@ -68,7 +83,7 @@ impl Task {
             no_capacity,
             can_freeze: true,
             can_suspend: false,
-            ..GateFacts::default()
+            ..governance
         }
     }
 
@@ -80,7 +95,8 @@ impl Task {
     /// As [`Task::allow`], for a restart: from rest it takes room, as a start does.
     pub(super) fn allow_restart(&mut self, cause: &Cause, now: UnixMs) -> Result<(), ControlError> {
         let facts = if self.state().is_down() {
-            self.facts(Want::Up, cause, now)
+            let governance = self.governance(now);
+            self.facts(Want::Up, cause, governance, now)
         } else {
             GateFacts { lease: self.foreign_lease(cause, now), ..GateFacts::default() }
         };

@@ -28,6 +28,7 @@ impl Task {
             }
         }
         self.handle_pending().await;
+        self.must_evaluate = true;
     }
 
     async fn adopt_run(&mut self, run: &Run) {

@@ -1,13 +1,15 @@
 //! From an event to a committed state: admit has been passed, `step` decides, one transaction keeps
-//! machine, news, metering and the plan that begins; then the effects are carried out.
+//! machine, news, metering, the plan that begins, and what the machine's self notes of it; then the
+//! effects are carried out.
 
 use super::metering::Metering;
+use super::selfhood::{Sheet, Stored};
 use super::task::Task;
 use crate::error::ControlError;
 use crate::inner::new_event_id;
 use crate::plans;
 use model::spec::EngineKind;
-use model::{Effect, Event, Machine, MachineId, Next, State, UnixMs, step};
+use model::{Effect, Event, Machine, MachineId, Next, State, UnixMs, Want, step};
 use std::sync::Arc;
 use std::time::Instant;
 use store::{EventRecord, MachineRecord, OwnerKind, PlanKind, StoreError, Tx, VersionRecord};
@@ -21,32 +23,36 @@ struct Step {
     metering: Metering,
     plan: Option<PlanKind>,
     new_version: Option<VersionRecord>,
+    selfhood: Option<Stored>,
     now: UnixMs,
+}
+
+/// What is stored in the same transaction as a step.
+#[derive(Debug, Default)]
+pub(super) struct Along {
+    /// A new version of the record.
+    pub(super) new_version: Option<MachineRecord>,
+    /// What has changed in the machine's self.
+    pub(super) sheet: Option<Sheet>,
+    /// The machine put itself to rest.
+    pub(super) is_own_word: bool,
 }
 
 impl Task {
     /// Decides, commits and carries out what follows from `event`.
     pub(super) async fn apply(&mut self, event: Event) -> Result<(), ControlError> {
-        self.apply_with(event, None).await
+        self.apply_with(event, Along::default()).await
     }
 
-    /// As [`Task::apply`], with a new version of the record in the same transaction.
-    pub(super) async fn apply_update(
+    /// As [`Task::apply`], with more in the same transaction.
+    pub(super) async fn apply_with(
         &mut self,
         event: Event,
-        record: MachineRecord,
-    ) -> Result<(), ControlError> {
-        self.apply_with(event, Some(record)).await
-    }
-
-    async fn apply_with(
-        &mut self,
-        event: Event,
-        new_version: Option<MachineRecord>,
+        along: Along,
     ) -> Result<(), ControlError> {
         let now = model::clock::now();
         let next = step(&self.record.machine, &event, now).map_err(ControlError::Refused)?;
-        Box::pin(self.take_on(&event, next, now, new_version)).await
+        Box::pin(self.take_on(&event, next, now, along)).await
     }
 
     async fn take_on(
@@ -54,10 +60,27 @@ impl Task {
         event: &Event,
         next: Next,
         now: UnixMs,
-        new_version: Option<MachineRecord>,
+        mut along: Along,
     ) -> Result<(), ControlError> {
-        if next.machine != self.record.machine {
-            let step = self.step_to_store(event, &next, now, new_version.as_ref());
+        let is_step = next.machine != self.record.machine;
+        // A call for rest is remembered also by a machine that is down already.
+        if is_step || is_rest(event) {
+            match self.noted(event, &next, &mut along, now) {
+                Ok(()) => {}
+                // The world does not tell its news twice: the step waits for what it would note.
+                Err(error) if is_transient(&error) => return Err(error),
+                // Its life does not depend on what it remembers.
+                Err(error) => {
+                    tracing::error!(machine = %self.id, %error, "its self notes nothing of a step");
+                }
+            }
+        }
+        let Along { new_version, sheet, .. } = along;
+        let sheet = sheet.filter(|sheet| !sheet.is_empty());
+        let before = self.record.machine.state.clone();
+        if is_step {
+            let mut step = self.step_to_store(event, &next, now, new_version.as_ref());
+            step.selfhood = sheet.as_ref().map(|sheet| sheet.to_stored(&self.id));
             // What leaves nothing behind may run while the intent goes to the disk.
             self.begin_launches(&next.effects);
             let began = Instant::now();
@@ -71,11 +94,24 @@ impl Task {
             }
             self.record.machine = next.machine;
             self.inner.watchers.notify(&self.id, self.record.machine.revision);
+            if let Some(sheet) = sheet {
+                self.took(sheet);
+            }
+        } else if let Some(sheet) = sheet {
+            self.store_sheet(sheet).await?;
         }
         failpoint::hit("machine.committed");
         for effect in next.effects {
             self.carry_out(effect).await;
             failpoint::hit("machine.effect");
+        }
+        if is_step {
+            self.inner.governor.stands(&self.record);
+            self.stepped(event, &before);
+        }
+        if matches!(self.state(), State::Destroyed { .. }) {
+            // Who waits for its self to change waits in vain.
+            self.inner.self_watchers.notify(&self.id, self.record.machine.revision);
         }
         Ok(())
     }
@@ -101,6 +137,7 @@ impl Task {
             metering: self.metering(event, state, new_version.unwrap_or(&self.record), now),
             plan: next.effects.iter().find_map(|effect| plans::plan_of(effect, state)),
             new_version: new_version.map(MachineRecord::current_version),
+            selfhood: None,
             now,
         }
     }
@@ -129,6 +166,13 @@ impl Step {
             tx.append_event(event)?;
         }
         self.metering.write(tx)?;
+        match &self.selfhood {
+            Some(selfhood) => selfhood.write(tx)?,
+            None if matches!(self.machine.state, State::Destroyed { .. }) => {
+                tx.remove_selfhood(&self.id)?;
+            }
+            None => {}
+        }
         match self.plan {
             Some(kind) if self.new_version.is_some() => {
                 plans::begin_anew(tx, &self.id, kind, self.now)
@@ -147,6 +191,16 @@ impl Step {
         }
         Ok(())
     }
+}
+
+/// Whether somebody wants the machine down.
+const fn is_rest(event: &Event) -> bool {
+    matches!(event, Event::Want { want: Want::Down(_), .. })
+}
+
+/// Whether the same may succeed in a moment.
+pub(super) fn is_transient(error: &ControlError) -> bool {
+    matches!(error, ControlError::Store(error) if error.is_transient())
 }
 
 /// Whether an effect brings a run up.

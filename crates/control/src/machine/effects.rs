@@ -29,11 +29,10 @@ impl Task {
                 });
             }
             Effect::Wake { run, .. } => self.tell_run(&run.id, &ToShim::Thaw),
-            Effect::NotifyRest { .. } => {
-                // Nobody can hold the notices open yet, so the rest goes on at its deadline.
-            }
+            Effect::NotifyRest { deadline, .. } => self.tell_notice(deadline),
             Effect::Release(run) => self.release(&run).await,
-            Effect::WakeOwed { cause } => self.wake_owed(cause),
+            // Whether it is still wanted, and by whom, is evaluated afresh.
+            Effect::WakeOwed { .. } => self.must_evaluate = true,
             Effect::Arm { kind, .. } => {
                 self.timers.arm(&self.record.machine, kind, model::clock::now());
             }

@@ -1,7 +1,8 @@
 //! What is asked of a machine that runs: its shim and its init answer.
 
 use super::Reply;
-use super::task::{Task, answer_to};
+use super::answers::answer_to;
+use super::task::Task;
 use crate::error::ControlError;
 use crate::facade::ExecStream;
 use guest_proto::ToGuest;

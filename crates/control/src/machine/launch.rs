@@ -85,6 +85,8 @@ impl Task {
 
     fn begin_launch(&mut self, run: &Run) -> Result<(), ControlError> {
         self.last_failure = None;
+        self.cpu.begin();
+        self.run_cpu_us = 0;
         if self.reservation.is_none() {
             // A start by policy or recovery: room was promised when the machine was first started.
             self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));

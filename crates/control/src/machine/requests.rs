@@ -1,10 +1,13 @@
 //! What a machine's task is told: each request meets its gate, becomes an event, and is answered.
 
-use super::task::{Task, Waiting, answer_to};
+use super::answers::{Waiting, answer_to};
+use super::commit::Along;
+use super::task::Task;
 use super::{Command, PlanEnd, Reply, VersionChange};
 use crate::error::ControlError;
 use crate::facade::{StopOverride, Wanted};
 use model::admit::calls::Call;
+use model::cause::CauseClass;
 use model::{Cause, Event, State, Want};
 use std::time::Instant;
 use store::{MachineRecord, StoreError};
@@ -33,8 +36,22 @@ impl Task {
                 let answer = self.exec(orders, &cause);
                 answer_to(reply, answer);
             }
+            Command::SelfWrite { write, writer, reply } => {
+                let answer = self.self_write(&write, &writer).await;
+                answer_to(reply, answer);
+            }
+            Command::SelfImport { export, writer, reply } => {
+                let answer = self.self_import(&export, &writer).await;
+                answer_to(reply, answer);
+            }
+            Command::Evaluate => self.told_to_evaluate(),
+            Command::Notices { reply } => self.wait_for_notice(reply),
             Command::PlanEnded(end) => self.plan_ended(end),
-            Command::Reread => self.reread(),
+            Command::Reread => {
+                self.reread();
+                // Somebody may have given a lease back.
+                self.must_evaluate = true;
+            }
             Command::Adopt { reply } => {
                 self.adopt().await;
                 // Recovery may have given up waiting; the adoption is done all the same.
@@ -54,7 +71,10 @@ impl Task {
             }
             Ok(false) => {
                 let state = previous_state.clone();
-                answer_to(reply, Ok(Wanted { previous_state, state, timings: Vec::new() }));
+                let silenced = self.silence(want, cause).await;
+                let answer =
+                    silenced.map(|()| Wanted { previous_state, state, timings: Vec::new() });
+                answer_to(reply, answer);
             }
             // Without room its disk would be damaged, and the outcome could not be stored.
             Ok(true) if want == Want::Up && self.is_disk_full() => {
@@ -81,19 +101,22 @@ impl Task {
         }
     }
 
-    /// Brings an owed wake to the gates again.
-    pub(super) fn wake_owed(&mut self, cause: Cause) {
-        let now = model::clock::now();
-        let seed = match self.admit(Want::Up, &cause, now) {
-            Ok(true) => self.seed(true),
-            Ok(false) | Err(_) => return,
-        };
-        match seed {
-            Ok(seed) => {
-                let stop = self.stop_order(StopOverride::default());
-                self.pending.push_back(Event::Want { want: Want::Up, cause, seed, stop });
-            }
-            Err(error) => tracing::warn!(machine = %self.id, %error, "an owed wake has no slot"),
+    /// A call for rest that finds the machine at rest silences what wants it up all the same.
+    async fn silence(&mut self, want: Want, cause: Cause) -> Result<(), ControlError> {
+        let is_asleep =
+            matches!(self.state(), State::Stopped { .. } | State::Suspended { wake: None, .. });
+        if !is_asleep || cause.class(want) != CauseClass::ApiRest || !self.wants_something() {
+            return Ok(());
+        }
+        let (seed, stop) = (self.seed(false)?, self.stop_order(StopOverride::default()));
+        self.apply(Event::Want { want, cause, seed, stop }).await
+    }
+
+    /// Evaluates when nothing is under way; the end of a start is a reason by itself.
+    fn told_to_evaluate(&mut self) {
+        self.must_evaluate = true;
+        if self.is_starting() {
+            self.inner.governor.set_next(&self.id, None);
         }
     }
 
@@ -124,7 +147,7 @@ impl Task {
     }
 
     /// Whether the data file system has no room; one that cannot be asked is not in the way.
-    fn is_disk_full(&self) -> bool {
+    pub(super) fn is_disk_full(&self) -> bool {
         disk::is_full(&self.inner.config.data_dir).unwrap_or(false)
     }
 
@@ -137,8 +160,10 @@ impl Task {
         self.allow(Call::Update, cause, now)?;
         let stop = self.stop_order(StopOverride::default());
         let event = Event::Update { launch: change.launch, stop };
+        let sheet = self.amended(&change, now)?;
         self.reserve_for(&event, change.record.spec.guest, now)?;
-        self.apply_update(event, change.record).await?;
+        let along = Along { new_version: Some(change.record), sheet, ..Along::default() };
+        self.apply_with(event, along).await?;
         Ok(self.record.clone())
     }
 

@@ -1,8 +1,9 @@
 //! What the shim says, as events.
 
+use super::answers::answer_to;
 use super::effects::remove_if_there;
 use super::streams::ToStream;
-use super::task::{Task, answer_to};
+use super::task::Task;
 use crate::error::{ControlError, is_permanent};
 use crate::orders;
 use crate::shim::{Link, LinkEvent};
@@ -61,6 +62,9 @@ impl Task {
     }
 
     fn answer_usage(&mut self, id: u64, usage: Option<shim_proto::message::Usage>) {
+        if self.cpu.hear(id, usage.as_ref().map(|usage| usage.cpu_us)) {
+            return;
+        }
         if let Some(reply) = self.usages.remove(&id) {
             let answer = usage.ok_or(ControlError::Refused(model::Refused::State {
                 state: self.state().api_name(),
@@ -132,7 +136,10 @@ impl Task {
                 }
                 return;
             }
-            ToStream::End(stream) => ToGuest::End { stream },
+            ToStream::End(stream) => {
+                self.streams.host_ended(stream);
+                ToGuest::End { stream }
+            }
             ToStream::Reset(stream) => {
                 self.streams.forget(stream);
                 ToGuest::Reset { stream }

@@ -52,6 +52,8 @@ pub(crate) struct Streams {
 struct Open {
     incoming: mpsc::UnboundedSender<FromStream>,
     credit: Arc<Semaphore>,
+    has_guest_ended: bool,
+    has_host_ended: bool,
 }
 
 impl Streams {
@@ -99,7 +101,13 @@ impl Streams {
     ) -> (mpsc::UnboundedReceiver<FromStream>, Arc<Semaphore>) {
         let (sender, incoming) = mpsc::unbounded_channel();
         let credit = Arc::new(Semaphore::new(STREAM_WINDOW_BYTES as usize));
-        self.open.insert(stream, Open { incoming: sender, credit: Arc::clone(&credit) });
+        let open = Open {
+            incoming: sender,
+            credit: Arc::clone(&credit),
+            has_guest_ended: false,
+            has_host_ended: false,
+        };
+        self.open.insert(stream, open);
         (incoming, credit)
     }
 
@@ -109,8 +117,29 @@ impl Streams {
     }
 
     /// The guest sends no more.
-    pub(crate) fn end(&self, stream: StreamId) {
+    pub(crate) fn end(&mut self, stream: StreamId) {
         self.pass(stream, FromStream::End);
+        if let Some(open) = self.open.get_mut(&stream) {
+            open.has_guest_ended = true;
+        }
+        self.forget_if_over(stream);
+    }
+
+    /// This side sends no more.
+    pub(crate) fn host_ended(&mut self, stream: StreamId) {
+        if let Some(open) = self.open.get_mut(&stream) {
+            open.has_host_ended = true;
+        }
+        self.forget_if_over(stream);
+    }
+
+    /// A connection to the API is over when both sides have ended; a command, when it has.
+    fn forget_if_over(&mut self, stream: StreamId) {
+        let is_api = !stream.0.is_multiple_of(2);
+        let is_over = |open: &Open| open.has_guest_ended && open.has_host_ended;
+        if is_api && self.open.get(&stream).is_some_and(is_over) {
+            self.open.remove(&stream);
+        }
     }
 
     /// The guest takes this many bytes more.
@@ -281,4 +310,30 @@ async fn pump_request(
     }
     // End of the request's bytes; the server may still answer. Its half may be closed already.
     drop(to_server.shutdown().await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STREAMS_MAX, StreamId, Streams};
+    use tokio::sync::mpsc;
+
+    /// Each call from inside a machine once kept its place, and the 65th found none.
+    #[tokio::test]
+    async fn a_call_that_is_over_gives_its_place_to_the_next() {
+        let (outgoing, _orders) = mpsc::unbounded_channel();
+        let mut streams = Streams::new(outgoing);
+        let mut numbers = (0..).map(|n| StreamId(2 * n + 1));
+        for (n, stream) in numbers.by_ref().take(3 * STREAMS_MAX).enumerate() {
+            assert!(streams.open_api(stream).is_some(), "call {n}");
+            if n % 2 == 0 {
+                streams.end(stream);
+                streams.host_ended(stream);
+            } else {
+                streams.host_ended(stream);
+                streams.end(stream);
+            }
+        }
+        let open = numbers.take(STREAMS_MAX + 1).filter(|n| streams.open_api(*n).is_some());
+        assert_eq!(open.count(), STREAMS_MAX);
+    }
 }

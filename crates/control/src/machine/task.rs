@@ -1,21 +1,24 @@
 //! The loop of a machine's task: commands (`requests`), its shim (`shim_news`), its timers, and what
 //! has piled up of events.
 
+use super::answers::Waiting;
+use super::selfhood::{CpuMeter, Flood, Notices, Own};
 use super::streams::{Streams, ToStream};
 use super::timers::Timers;
 use super::timings::Timings;
 use super::{Command, Reply};
 use crate::capacity::Reservation;
 use crate::error::ControlError;
-use crate::facade::{StopOverride, Wanted};
+use crate::facade::StopOverride;
+use crate::governor::Turn;
 use crate::inner::Inner;
 use crate::shim::{Link, LinkEvent};
 use guest_proto::message::Answer;
-use model::{DurationMs, Event, MachineId, State, TimerKind};
+use model::{DurationMs, Event, MachineId, State, TimerKind, UnixMs};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use store::{MachineRecord, StoreError};
+use store::MachineRecord;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
@@ -25,6 +28,9 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Wait before an event is offered to the store again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Wait before a record that could not be read is read again.
+const READ_RETRY: DurationMs = DurationMs::from_secs(1);
 
 /// Wait before a start that found no slot is tried again.
 const SLOT_RETRY: DurationMs = DurationMs(1_000);
@@ -54,44 +60,60 @@ pub(super) struct Task {
     pub(super) launching: Option<model::RunId>,
     pub(super) launch_error: Option<ControlError>,
     pub(super) run_cpu_us: u64,
+    pub(super) cpu: CpuMeter,
+    /// Its self, once something needed it.
+    pub(super) own: Option<Own>,
+    /// Something may follow from its self.
+    pub(super) must_evaluate: bool,
+    /// As above, in a moment.
+    evaluate_at: Option<Instant>,
+    /// When the first entry of its trace was made, once something needed that.
+    pub(super) trace_first_at: Option<UnixMs>,
+    /// The RAM of its last run was lost while it slept.
+    pub(super) is_cold: bool,
+    pub(super) flood: Flood,
+    pub(super) peer_flood: Flood,
+    pub(super) notices: Notices,
+    /// Its turn to be woken by its governance, until it is up.
+    pub(super) turn: Option<Turn>,
+    /// Commands that run in it, as the governor knows.
+    n_sessions: u32,
+    /// It has done more than evaluate: then it may soon be needed again.
+    lingers: bool,
     retry_at: Option<Instant>,
     /// It was up when the host went down and waits for its turn to come back.
     pub(super) is_returning: bool,
     pub(super) return_permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Somebody who waits for the machine to be up.
-pub(super) struct Waiting {
-    pub(super) previous_state: String,
-    pub(super) reply: Reply<Wanted>,
-}
-
 /// Runs the task of the machine until it has nothing to do.
 pub(super) async fn run(inner: Arc<Inner>, id: MachineId, mut inbox: mpsc::Receiver<Command>) {
     let record = match inner.store.read(|reader| reader.machine(&id)) {
         Ok(Some(record)) => record,
-        Ok(None) => {
-            retire(&inner, &id, &mut inbox);
-            return;
-        }
+        Ok(None) => return leave(&inner, &id, None),
         Err(error) => {
             tracing::error!(machine = %id, %error, "its record cannot be read");
-            retire(&inner, &id, &mut inbox);
-            return;
+            let now = model::clock::now();
+            return leave(&inner, &id, error.is_transient().then(|| now.plus(READ_RETRY)));
         }
     };
     let (outgoing, mut from_pumps) = mpsc::unbounded_channel();
+    inner.governor.stands(&record);
     let mut task = Task::new(inner, record, outgoing);
     loop {
-        if task.may_apply() {
-            task.handle_pending().await;
-        }
+        task.go_on().await;
         let is_idle = task.is_idle();
+        let linger = if task.lingers { LINGER } else { Duration::ZERO };
         let deadline = task.timers.next();
         let retry_at = task.retry_at;
+        let ask_cpu_at = task.cpu.ask_at();
+        let evaluate_at = task.evaluate_at;
         tokio::select! {
             command = inbox.recv() => match command {
-                Some(command) => task.obey(command).await,
+                Some(command) => {
+                    task.lingers |= !matches!(command, Command::Evaluate);
+                    task.obey(command).await;
+                }
                 None => return,
             },
             event = next_of(&mut task.link) => task.hear(event).await,
@@ -100,7 +122,14 @@ pub(super) async fn run(inner: Arc<Inner>, id: MachineId, mut inbox: mpsc::Recei
                 task.fire_timers();
             }
             () = tokio::time::sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {}
-            () = tokio::time::sleep(LINGER), if is_idle => {
+            () = tokio::time::sleep_until(ask_cpu_at.unwrap_or_else(Instant::now)), if ask_cpu_at.is_some() => {
+                task.ask_cpu();
+            }
+            () = tokio::time::sleep_until(evaluate_at.unwrap_or_else(Instant::now)), if evaluate_at.is_some() => {
+                task.evaluate_at = None;
+                task.must_evaluate = true;
+            }
+            () = tokio::time::sleep(linger), if is_idle => {
                 if retire(&task.inner, &task.id, &mut inbox) {
                     task.give_unused_slot_back();
                     return;
@@ -108,6 +137,13 @@ pub(super) async fn run(inner: Arc<Inner>, id: MachineId, mut inbox: mpsc::Recei
             }
         }
     }
+}
+
+/// Takes the task out of the table with all that it was told: nothing can be done without a record.
+/// The machine is looked at again at `again_at`.
+fn leave(inner: &Inner, id: &MachineId, again_at: Option<UnixMs>) {
+    inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    inner.governor.set_next(id, again_at);
 }
 
 /// Takes the task out of the table, unless a command has arrived; true when it is out.
@@ -154,6 +190,18 @@ impl Task {
             launching: None,
             launch_error: None,
             run_cpu_us: 0,
+            cpu: CpuMeter::default(),
+            own: None,
+            must_evaluate: false,
+            evaluate_at: None,
+            trace_first_at: None,
+            is_cold: false,
+            flood: Flood::default(),
+            peer_flood: Flood::default(),
+            notices: Notices::default(),
+            turn: None,
+            n_sessions: 0,
+            lingers: false,
             retry_at: None,
             is_returning: false,
             return_permit: None,
@@ -163,6 +211,8 @@ impl Task {
     fn is_idle(&self) -> bool {
         self.link.is_none()
             && self.pending.is_empty()
+            && !self.must_evaluate
+            && self.evaluate_at.is_none()
             && self.waiting_up.is_empty()
             && self.timers.is_empty()
             && self.record.machine.state.is_settled()
@@ -170,6 +220,43 @@ impl Task {
 
     pub(super) fn state(&self) -> &State {
         &self.record.machine.state
+    }
+
+    /// Does what has piled up, as far as the store takes it: events, answers, then the evaluation that
+    /// they call for. During a start that waits until the program runs.
+    async fn go_on(&mut self) {
+        if !self.may_apply() {
+            return;
+        }
+        // A rest that was told is looked at once more before it happens.
+        if self.must_evaluate && matches!(self.state(), State::Resting { .. }) {
+            self.evaluate().await;
+        }
+        self.handle_pending().await;
+        if self.cpu.has_news() {
+            self.count_cpu().await;
+        }
+        self.tell_sessions();
+        while self.must_evaluate && self.may_apply() && !self.is_starting() {
+            self.evaluate().await;
+            if self.may_apply() {
+                self.handle_pending().await;
+            }
+        }
+    }
+
+    /// Tells how many commands run in the machine, when that is news.
+    fn tell_sessions(&mut self) {
+        let n_sessions = u32::try_from(self.streams.n_exec()).unwrap_or(u32::MAX);
+        if n_sessions != self.n_sessions {
+            self.n_sessions = n_sessions;
+            self.inner.governor.busy(&self.id, n_sessions);
+        }
+    }
+
+    /// Whether a start is under way.
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(self.state(), State::Starting { .. })
     }
 
     /// Applies what has piled up, one event after the other. What the store cannot take now, a full
@@ -182,7 +269,7 @@ impl Task {
                     tracing::error!(machine = %self.id, %error, "an event waits for the store");
                     self.refuse_waiting(&error);
                     self.pending.push_front(event);
-                    self.retry_at = Some(Instant::now() + STORE_RETRY);
+                    self.retry_later();
                     return;
                 }
                 Err(error) => {
@@ -198,6 +285,17 @@ impl Task {
         self.answer_waiting();
     }
 
+    /// The store is tried again in a moment.
+    pub(super) fn retry_later(&mut self) {
+        self.retry_at = Some(Instant::now() + STORE_RETRY);
+    }
+
+    /// What follows from its self follows after `wait`, not at once.
+    pub(super) fn evaluate_after(&mut self, wait: Duration) {
+        self.must_evaluate = false;
+        self.evaluate_at = Some(Instant::now() + wait);
+    }
+
     /// Whether what has piled up may be applied now.
     fn may_apply(&self) -> bool {
         self.retry_at.is_none_or(|at| at <= Instant::now())
@@ -205,12 +303,12 @@ impl Task {
 
     fn fire_timers(&mut self) {
         for kind in self.timers.take_due() {
+            self.must_evaluate |= kind == TimerKind::Rest;
             if !self.may_return(kind) {
                 self.timers.put_off(kind, RETURN_RETRY);
                 continue;
             }
-            let may_begin = matches!(kind, TimerKind::Backoff | TimerKind::Owed);
-            match self.seed(may_begin) {
+            match self.seed(kind == TimerKind::Backoff) {
                 Ok(seed) => {
                     let stop = self.stop_order(StopOverride::default());
                     self.pending.push_back(Event::Timer { kind, seed, stop });
@@ -238,56 +336,4 @@ impl Task {
             Err(_) => false,
         }
     }
-
-    /// Tells those who wait for the machine what the store says: nobody knows how long it will.
-    fn refuse_waiting(&mut self, error: &StoreError) {
-        for waiting in self.waiting_up.drain(..) {
-            answer_to(waiting.reply, Err(ControlError::Store(error.clone())));
-        }
-    }
-
-    /// Answers those who wait for the machine to be up, once that is decided.
-    fn answer_waiting(&mut self) {
-        if self.waiting_up.is_empty() {
-            return;
-        }
-        let outcome: Result<(), ()> = match self.state() {
-            State::Started { .. } | State::Resting { .. } => Ok(()),
-            State::Stopped { .. }
-            | State::Failed { .. }
-            | State::Backoff { .. }
-            | State::Destroying { .. }
-            | State::Destroyed { .. } => Err(()),
-            State::Creating { .. }
-            | State::Starting { .. }
-            | State::Stopping { .. }
-            | State::Suspending { .. }
-            | State::Suspended { .. }
-            | State::Updating { .. } => return,
-        };
-        let state = self.state().api_name();
-        for waiting in self.waiting_up.drain(..) {
-            let answer = match (&outcome, &self.last_failure) {
-                (Ok(()), _) => Ok(Wanted {
-                    previous_state: waiting.previous_state,
-                    state: state.to_owned(),
-                    timings: self.timings.all(),
-                }),
-                (Err(()), Some((code, message))) => {
-                    Err(ControlError::StartFailed { code: code.clone(), message: message.clone() })
-                }
-                (Err(()), None) => Ok(Wanted {
-                    previous_state: waiting.previous_state,
-                    state: state.to_owned(),
-                    timings: self.timings.all(),
-                }),
-            };
-            answer_to(waiting.reply, answer);
-        }
-    }
-}
-
-/// Answers; whoever asked may have left, which is no news.
-pub(super) fn answer_to<T>(reply: Reply<T>, answer: Result<T, ControlError>) {
-    drop(reply.send(answer));
 }

@@ -7,9 +7,6 @@ use bytes::Bytes;
 use image::{BlobRef, BlobState, BlobWriter, Pull};
 use model::Digest;
 use registry::{BlobStream, Descriptor, RegistryError, Repository, Verifier};
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -24,17 +21,12 @@ const PIECES_MAX: usize = 16;
 /// How long one look at a blob that another pull fetches lasts.
 const ELSEWHERE_STEP: Duration = Duration::from_secs(1);
 
-/// Bytes read at a time of what is already here.
-const CHUNK_BYTES: usize = 256 * 1024;
-
 /// What all blobs of an image share.
 #[derive(Clone)]
 pub(super) struct Fetcher {
     pub(super) pull: Arc<Pull>,
     pub(super) repository: Repository,
     pub(super) board: Board,
-    /// Where unfinished blobs are, `<data>/blobs/partial`.
-    pub(super) partials: PathBuf,
 }
 
 impl Fetcher {
@@ -95,9 +87,8 @@ impl Fetcher {
     ) -> Result<(), ControlError> {
         let blob = descriptor_of(writer.blob());
         let digest = blob.digest.clone();
-        let (partial, offset) = (self.partials.join(digest.hex()), writer.offset());
-        let have = off_runtime(move || seen(&partial, &blob, offset)).await?;
-        self.board.put(&digest, offset);
+        let have = Verifier::resumed(&blob, writer.hash(), writer.offset())?;
+        self.board.put(&digest, writer.offset());
         let mut stream = self.repository.blob(have);
         let (pieces, inbox) = mpsc::channel(PIECES_MAX);
         let writing = tokio::task::spawn_blocking(move || write(writer, inbox));
@@ -155,22 +146,5 @@ fn descriptor_of(blob: &BlobRef) -> Descriptor {
         media_type: blob.media_type.clone(),
         digest: blob.digest.clone(),
         size: blob.size_bytes,
-    }
-}
-
-/// Shows the first bytes of a blob, which are here already, to whoever checks the whole.
-fn seen(partial: &Path, blob: &Descriptor, n_bytes: u64) -> Result<Verifier, ControlError> {
-    let mut verifier = Verifier::new(blob);
-    if n_bytes == 0 {
-        return Ok(verifier);
-    }
-    let unreadable = |error| ControlError::host("read", partial, error);
-    let mut file = File::open(partial).map_err(unreadable)?.take(n_bytes);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match file.read(&mut chunk).map_err(unreadable)? {
-            0 => return Ok(verifier),
-            n => verifier.feed(&chunk[..n])?,
-        }
     }
 }

@@ -205,19 +205,25 @@ impl Finder<'_> {
 
     /// Asks the registry what the image is. Whoever gets an answer may have the image.
     async fn resolve(&self) -> Result<Found, ControlError> {
-        let (repository, access) = self.repository()?;
-        let platform = Platform::host();
-        let resolved = tokio::time::timeout(RESOLVE_MAX, repository.resolve(&platform)).await;
-        let resolved = resolved.map_err(|_elapsed| RegistryError::Timeout {
+        let asked = tokio::time::timeout(RESOLVE_MAX, self.ask_registry()).await;
+        asked.map_err(|_elapsed| RegistryError::Timeout {
             host: self.registry().to_owned(),
             doing: "say what the image is",
             after: RESOLVE_MAX,
-        })??;
+        })?
+    }
+
+    async fn ask_registry(&self) -> Result<Found, ControlError> {
+        let (repository, access) = self.repository()?;
+        let resolved = repository.resolve(&Platform::host()).await?;
         match here(self.inner, &resolved.manifest_digest).await? {
             Some(record) if !record.is_private || self.is_place_of(&record) => {
                 self.note(record, &resolved, &access).await
             }
-            _ => Ok(Found::Away(Target::new(self.reference, resolved, access))),
+            _ => {
+                let target = Target::new(self.reference, resolved, access);
+                Ok(Found::Away(target.with_config(&self.inner.pulls, &repository).await?))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::Job;
 use super::board::{Brought, JobState};
 use crate::control::Control;
 use crate::error::ControlError;
-use crate::facade::{PullProgress, PulledImage};
+use crate::facade::{ImageInfo, PullProgress, PulledImage};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,8 +16,14 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct PullHandle {
     control: Control,
-    state: watch::Receiver<JobState>,
+    reports: Reports,
     cached_because: Option<String>,
+}
+
+/// The progress of a pull, told no faster than an eye can follow, and its end at once.
+#[derive(Debug)]
+struct Reports {
+    state: watch::Receiver<JobState>,
     next_at: Instant,
 }
 
@@ -25,17 +31,14 @@ impl PullHandle {
     pub(crate) fn new(control: Control, job: Job, cached_because: Option<String>) -> Self {
         let Job(mut state) = job;
         state.mark_changed();
-        Self { control, state, cached_because, next_at: Instant::now() }
+        let reports = Reports { state, next_at: Instant::now() };
+        Self { control, reports, cached_because }
     }
 
-    /// The latest progress, once there is something new, at most ten times a second; `None` when the
-    /// pull has ended.
+    /// The latest progress, once there is something new, at most ten times a second; `None` as soon
+    /// as the pull has ended.
     pub async fn next(&mut self) -> Option<PullProgress> {
-        tokio::time::sleep_until(self.next_at).await;
-        self.state.changed().await.ok()?;
-        let state = self.state.borrow_and_update();
-        self.next_at = Instant::now() + REPORT_EVERY;
-        state.outcome.is_none().then(|| state.progress.clone())
+        self.reports.next().await
     }
 
     /// Waits for the image.
@@ -43,8 +46,48 @@ impl PullHandle {
     /// # Errors
     /// Why it did not come.
     pub async fn finish(self) -> Result<PulledImage, ControlError> {
-        let Brought { record, is_new } = Job(self.state).outcome().await?;
+        let Brought { record, is_new } = Job(self.reports.state).outcome().await?;
         let info = self.control.image(&record.image.digest)?.info;
+        let info = ImageInfo { image: record.image, ..info };
         Ok(PulledImage { info, is_new, cached_because: self.cached_because })
+    }
+}
+
+impl Reports {
+    async fn next(&mut self) -> Option<PullProgress> {
+        let mut end = self.state.clone();
+        let ended = end.wait_for(|state| state.outcome.is_some());
+        if tokio::time::timeout_at(self.next_at, ended).await.is_ok() {
+            return None;
+        }
+        self.state.changed().await.ok()?;
+        let state = self.state.borrow_and_update();
+        self.next_at = Instant::now() + REPORT_EVERY;
+        state.outcome.is_none().then(|| state.progress.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facade::PullStage;
+    use crate::pulls::board::Board;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn the_end_is_told_at_once_and_progress_now_and_then() {
+        let digest = format!("sha256:{}", "0".repeat(64)).parse().expect("a digest");
+        let (board, mut state) = Board::new(digest);
+        state.mark_changed();
+        let mut reports = Reports { state, next_at: Instant::now() };
+        let first = reports.next().await.expect("it goes on");
+        assert_eq!(first.stage, PullStage::Resolving);
+        board.stage(PullStage::Unpacking);
+        // Not yet: somebody was told a moment ago. With no time to wait, only what is so now counts.
+        let at_once = tokio::time::timeout(Duration::ZERO, reports.next()).await;
+        assert!(at_once.is_err(), "{at_once:?}");
+        board.end(Err(Arc::new(ControlError::ShuttingDown)));
+        let at_once = tokio::time::timeout(Duration::ZERO, reports.next()).await;
+        assert_eq!(at_once, Ok(None));
     }
 }

@@ -2,17 +2,20 @@
 
 use super::board::{Board, Brought};
 use super::fetch::Fetcher;
-use super::{JobKey, LOCAL, find, off_runtime};
+use super::{JobKey, LOCAL, Pulls, find, off_runtime};
 use crate::error::ControlError;
 use crate::facade::{ImageAccess, ImageCaller};
 use crate::inner::Inner;
+use bytes::Bytes;
 use image::{ImageError, Pull};
 use model::Digest;
 use model::pressure::{NEW_REFUSED_BELOW, Room};
+use model::spec::ImageConfig;
 use registry::{Credentials, Platform, Reference, RegistryError, Repository, Resolved};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{ImageRecord, MachineRecord};
+use tokio::sync::OnceCell;
 
 /// Longest time to find out what a reference names: a person waits for the answer.
 pub(super) const RESOLVE_MAX: Duration = Duration::from_secs(30);
@@ -28,19 +31,59 @@ pub(crate) struct Target {
     reference: Reference,
     digest: Digest,
     access: ImageAccess,
-    /// Its documents, if they have been read already.
+    /// What it is made of, if that is known already.
     resolved: Option<Arc<Resolved>>,
+    config: SharedConfig,
     /// Whether it was found by its tag: a tag beside a digest proves nothing.
     is_by_tag: bool,
 }
 
+/// The config of an image, read before any of its layers comes: once for all who wait for the image.
+pub(super) type SharedConfig = Arc<OnceCell<Arc<ConfigBlob>>>;
+
+/// The config of an image.
+#[derive(Debug)]
+pub(super) struct ConfigBlob {
+    /// As it came: one of the image's blobs.
+    bytes: Bytes,
+    /// What it says of the image's programs.
+    config: ImageConfig,
+}
+
+impl ConfigBlob {
+    /// Fetches it.
+    pub(super) async fn read(
+        repository: &Repository,
+        resolved: &Resolved,
+    ) -> Result<Arc<Self>, ControlError> {
+        let bytes = repository.small_blob(&resolved.config).await?;
+        let config = image::config_of(&resolved.config.digest, &bytes)?;
+        Ok(Arc::new(Self { bytes, config }))
+    }
+}
+
 impl Target {
-    /// An image that was resolved for `access`.
+    /// An image that was resolved for `access`; its config is still to be read.
     pub(super) fn new(reference: &Reference, resolved: Resolved, access: ImageAccess) -> Self {
         let digest = resolved.manifest_digest.clone();
         let is_by_tag = reference.digest().is_none();
         let reference = reference.pinned_to(digest.clone());
-        Self { reference, digest, access, resolved: Some(Arc::new(resolved)), is_by_tag }
+        let (resolved, config) = (Some(Arc::new(resolved)), SharedConfig::default());
+        Self { reference, digest, access, resolved, config, is_by_tag }
+    }
+
+    /// Reads the config, unless somebody who waits for the same image has.
+    pub(super) async fn with_config(
+        self,
+        pulls: &Pulls,
+        repository: &Repository,
+    ) -> Result<Self, ControlError> {
+        let target = Self { config: pulls.config_of(&self.key()), ..self };
+        if let Some(resolved) = &target.resolved {
+            let read = || ConfigBlob::read(repository, resolved);
+            target.config.get_or_try_init(read).await?;
+        }
+        Ok(target)
     }
 
     /// The image of a machine that was created when the image could be had; who asked then, and with
@@ -53,7 +96,8 @@ impl Target {
         let reference: Reference = record.spec.image.parse().map_err(RegistryError::from)?;
         let reference = reference.pinned_to(digest.clone());
         let access = ImageAccess::default();
-        Ok(Self { reference, digest, access, resolved: None, is_by_tag: false })
+        let config = SharedConfig::default();
+        Ok(Self { reference, digest, access, resolved: None, config, is_by_tag: false })
     }
 
     pub(crate) fn digest(&self) -> &Digest {
@@ -63,6 +107,11 @@ impl Target {
     /// What names the image in records, once it is resolved.
     pub(crate) fn image_ref(&self) -> model::spec::ImageRef {
         self.reference.image_ref(self.digest.clone())
+    }
+
+    /// What the image says of its programs; nothing before its config has been read.
+    pub(crate) fn config(&self) -> ImageConfig {
+        self.config.get().map(|blob| blob.config.clone()).unwrap_or_default()
     }
 
     pub(super) fn key(&self) -> JobKey {
@@ -84,10 +133,11 @@ pub(super) async fn run(
     let pulls = &inner.pulls;
     let lock = pulls.lock_of(&target.digest);
     let _alone = lock.lock().await;
-    let _turn = pulls.turns.acquire().await.expect("nobody closes it");
+    let _turn = pulls.turns.take(&target.access.caller).await;
     if let Some(record) = find::here(inner, &target.digest).await?
         && !record.is_private
     {
+        let record = ImageRecord { image: target.image_ref(), ..record };
         return Ok(Brought { record, is_new: false });
     }
     let access = pulls.registries.with_credentials(&target.reference, &target.access)?;
@@ -96,11 +146,12 @@ pub(super) async fn run(
         Some(resolved) => Arc::clone(resolved),
         None => Arc::new(repository.resolve(&Platform::host()).await?),
     };
+    let config = target.config.get_or_try_init(|| ConfigBlob::read(&repository, &resolved)).await?;
     let is_private = needs_credentials(inner, target, &access).await?;
     failpoint::hit("pull.resolved");
-    let pull = begin(inner, &resolved).await?;
+    let pull = begin(inner, &resolved, config).await?;
     board.list(&pull.blobs());
-    let pull = fetch(inner, pull, repository, board).await?;
+    let pull = fetch(pull, repository, board).await?;
     failpoint::hit("pull.fetched");
     let (store, derived, name) = (Arc::clone(inner), board.clone(), resolved.image_ref.clone());
     let imported = off_runtime(move || Ok(store.images.derive(pull, name, &derived)?)).await?;
@@ -136,12 +187,18 @@ async fn needs_credentials(
     Ok(!matches!(seen, Ok(Ok(digest)) if digest == target.digest))
 }
 
-async fn begin(inner: &Arc<Inner>, resolved: &Arc<Resolved>) -> Result<Pull, ControlError> {
-    let (store, resolved) = (Arc::clone(inner), Arc::clone(resolved));
+async fn begin(
+    inner: &Arc<Inner>,
+    resolved: &Arc<Resolved>,
+    config: &Arc<ConfigBlob>,
+) -> Result<Pull, ControlError> {
+    let (store, resolved, config) = (Arc::clone(inner), Arc::clone(resolved), Arc::clone(config));
     off_runtime(move || {
         expect_room(&store, resolved.total_bytes())?;
         let manifest = resolved.manifest.to_vec();
-        Ok(store.images.begin_pull("", manifest, Vec::new(), model::clock::now())?)
+        let pull = store.images.begin_pull("", manifest, Vec::new(), model::clock::now())?;
+        pull.give_config(&config.bytes)?;
+        Ok(pull)
     })
     .await
 }
@@ -158,19 +215,9 @@ fn expect_room(inner: &Inner, blob_bytes: u64) -> Result<(), ControlError> {
     Ok(())
 }
 
-async fn fetch(
-    inner: &Inner,
-    pull: Pull,
-    repository: Repository,
-    board: &Board,
-) -> Result<Pull, ControlError> {
+async fn fetch(pull: Pull, repository: Repository, board: &Board) -> Result<Pull, ControlError> {
     let pull = Arc::new(pull);
-    let fetcher = Fetcher {
-        pull: Arc::clone(&pull),
-        repository,
-        board: board.clone(),
-        partials: inner.config.data_dir.join("blobs/partial"),
-    };
+    let fetcher = Fetcher { pull: Arc::clone(&pull), repository, board: board.clone() };
     fetcher.fetch_all().await?;
     Arc::try_unwrap(pull)
         .map_err(|_shared| ControlError::Bug { message: "a pull is held too long".to_owned() })
@@ -183,7 +230,8 @@ async fn note(
     points_to: Option<Digest>,
     caller: ImageCaller,
 ) -> Result<ImageRecord, ControlError> {
-    let digest = record.image.digest.clone();
+    let image = record.image.clone();
+    let digest = image.digest.clone();
     let noted = inner.store.write("image.pull", move |tx| {
         tx.put_image(&record)?;
         find::note_use(tx, &record.image, points_to.as_ref(), &caller)?;
@@ -193,5 +241,6 @@ async fn note(
     failpoint::hit("pull.recorded");
     let store = Arc::clone(inner);
     off_runtime(move || Ok(store.images.claim(&digest)?)).await?;
-    Ok(record)
+    // Under the name that was asked for: an image may have several.
+    Ok(ImageRecord { image, ..record })
 }

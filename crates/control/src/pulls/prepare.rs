@@ -41,8 +41,8 @@ async fn bring(inner: &Arc<Inner>, record: &MachineRecord) -> Result<ImageRecord
     Ok(join(inner, target).outcome().await?.record)
 }
 
-/// Tells the machine what its programs need, which is known only now, and lets its app use the image
-/// again: whoever runs it has it.
+/// Tells the machine what its programs need, if an older release stored it before that was known, and
+/// lets its app use the image again: whoever runs it has it.
 async fn note(
     inner: &Inner,
     record: &MachineRecord,

@@ -58,7 +58,7 @@ impl Registries {
             RegistryConfig { addresses: AddressPolicy::Public { except }, ..config.clone() };
         let dialer: Option<Arc<dyn Dialer>> = match (&settings.allowed, egress) {
             (Some(_), _) => Some(Arc::new(HostDialer)),
-            (None, Egress::Nat) => Some(Arc::new(inside(router)?)),
+            (None, Egress::Nat) => Some(Arc::new(way_inside(router)?)),
             (None, Egress::Off) => None,
         };
         Ok(Self {
@@ -120,7 +120,8 @@ impl Registries {
     }
 }
 
-fn inside(router: &Router) -> Result<NamespaceDialer, ControlError> {
+/// The way out of what machines and their owners ask for: from within the router's namespace.
+pub(crate) fn way_inside(router: &Router) -> Result<NamespaceDialer, ControlError> {
     let netns = router.netns().try_clone_to_owned();
     netns
         .and_then(NamespaceDialer::enter)

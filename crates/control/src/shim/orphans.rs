@@ -31,17 +31,27 @@ pub(crate) fn end(runtime_dir: &Path, instance: &InstanceTag) {
     }
 }
 
-/// Shims that an earlier control process of this instance has spawned.
+/// Shims that an earlier control process of this instance has spawned. What a shim has forked, the
+/// program of the fake engine for one, has the same environment, and is its shim's to end.
 fn shims_of(instance: &InstanceTag) -> HashSet<Pid> {
     let mark = format!("{INSTANCE_VARIABLE}={instance}\0");
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
+    let marked: HashSet<Pid> = entries
         .filter_map(|entry| {
             let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
             let environment = fs::read(entry.path().join("environ")).ok()?;
             environment.windows(mark.len()).any(|part| part == mark.as_bytes()).then_some(pid)
         })
-        .collect()
+        .collect();
+    let is_forked = |pid: &Pid| parent_of(*pid).is_some_and(|parent| marked.contains(&parent));
+    marked.iter().copied().filter(|pid| !is_forked(pid)).collect()
+}
+
+/// Source: proc_pid_stat(5); the name before the state may have any letters in it.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    Pid::from_raw(after_name.split_ascii_whitespace().nth(1)?.parse().ok()?)
 }
 
 /// Who listens at the doors. A shim that has begun does not mind a caller that says nothing.

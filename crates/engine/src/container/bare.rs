@@ -31,6 +31,8 @@ pub(super) const SYS: &CStr = c"/sys";
 pub(super) const DEV: &CStr = c"/dev";
 /// Where a child keeps `/run` until it has a root.
 pub(super) const RUN: &CStr = c"/run";
+/// Where a child keeps `/.fly` until it has a root.
+pub(super) const OWN: &CStr = c"/own";
 
 /// The empty namespace, and the one the shim lives in.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ fn empty_this_namespace() -> rustix::io::Result<OwnedFd> {
     fsconfig_set_string(&context, "mode", "700")?;
     fsconfig_create(&context)?;
     let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    for place in [IMAGE, DISK, ROOT, PROC, SYS, DEV, RUN] {
+    for place in [IMAGE, DISK, ROOT, PROC, SYS, DEV, RUN, OWN] {
         let name = &place.to_bytes()[1..];
         mkdirat(&root, name, Mode::RWXU)?;
     }

@@ -17,6 +17,7 @@ mod hierarchies;
 mod limits;
 mod make;
 
+pub use devices::DeviceGuard;
 pub(super) use devices::DeviceProgram;
 pub(super) use hierarchies::Hierarchies;
 

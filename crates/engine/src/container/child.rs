@@ -46,6 +46,8 @@ pub(super) struct Plan {
     pub(super) hostname: CString,
     /// The guest init, on a read-only mount.
     pub(super) init: OwnedFd,
+    /// The directory of tools, on a read-only mount.
+    pub(super) tools: Option<OwnedFd>,
     pub(super) argv: ExecStrings,
     pub(super) envp: ExecStrings,
     /// What the guest's root may still do.

@@ -6,7 +6,7 @@
 //! descriptors. Everything runs with the file ids of the guest's root, so that what is made belongs
 //! to it; an overlay mounted as another user comes up read-only without an error.
 
-use super::bare::{DEV, DISK, IMAGE, PROC, ROOT, RUN, SYS};
+use super::bare::{DEV, DISK, IMAGE, OWN, PROC, ROOT, RUN, SYS};
 use super::capabilities::with_file_ids;
 use super::child::Plan;
 use super::gift;
@@ -61,6 +61,12 @@ const LINKS: [(&CStr, &CStr); 5] = [
 
 /// Directories for the guest init's sockets, one file system under two names.
 const OWN_DIRS: [&CStr; 2] = [c".fly", c".dormouse"];
+
+/// Place of the tools in the first of them; the guest init adds it to `PATH`.
+const TOOLS: &CStr = c"bin";
+
+/// A link in both of them to the tool that everybody needs: name and target.
+const OWN_LINK: (&CStr, &CStr) = (c"dm", c"/.fly/bin/dm");
 
 /// Mount options as text, made before the clone.
 #[derive(Debug)]
@@ -128,8 +134,7 @@ fn stage(plan: &Plan) -> Result<Staged, Failure> {
     let dev = mount_dev(&plan.root)?;
     masks::apply(&proc_mount, &dev).map_err(Step::Mask.failed())?;
     masks::apply_sys(&sys_mount).map_err(Step::Mask.failed())?;
-    let own_dirs = plan.root.tmpfs(c"755", c"1m").mount(NOSUID | NODEV | NOEXEC);
-    let own_dirs = own_dirs.map_err(Step::OwnDirs.failed())?;
+    let own_dirs = mount_own_dirs(plan).map_err(Step::OwnDirs.failed())?;
     let run = plan.root.has_fresh_run.then(|| mount_run(&plan.root)).transpose();
     Ok(Staged { proc_mount, sys_mount, dev, own_dirs, run: run.map_err(Step::Run.failed())? })
 }
@@ -216,6 +221,19 @@ fn mount_dev(words: &Words) -> Result<OwnedFd, Failure> {
     };
     fill().map_err(Step::Dev.failed())?;
     Ok(dev)
+}
+
+/// A directory for the guest init's socket, with the tools below it.
+fn mount_own_dirs(plan: &Plan) -> Result<OwnedFd, Errno> {
+    let own_dirs = plan.root.tmpfs(c"755", c"1m").mount(NOSUID | NODEV | NOEXEC)?;
+    if let Some(tools) = &plan.tools {
+        // Kernels before 6.15 attach nothing to a mount that is itself attached nowhere.
+        attach_at(&own_dirs, OWN)?;
+        attach(tools, make_dir(&own_dirs, TOOLS)?)?;
+        let (name, target) = OWN_LINK;
+        symlinkat(target, &own_dirs, name)?;
+    }
+    Ok(own_dirs)
 }
 
 /// `/run` and `/run/lock`, empty at each start, as an init expects them, and the file that tells it

@@ -88,39 +88,95 @@ pub fn checkpoint(
 /// # Errors
 /// [`FirstBroken`] names the first entry that is not as it was written.
 pub fn verify(entries: &[TraceEntry], head: &TraceHead) -> Result<(), FirstBroken> {
-    let broken = |seq, why| Err(FirstBroken { seq, why });
-    let mut seq = head.first;
-    let mut prev = match beginning(entries, head) {
-        Some(hash) => hash,
-        None => return broken(seq, "nothing says what came before it"),
-    };
-    for entry in entries {
-        if entry.seq != seq {
-            return broken(seq, "it is missing");
-        }
-        if entry.prev_hash != prev {
-            return broken(seq, "it does not follow the entry before");
-        }
-        if hash_of(entry) != entry.hash {
-            return broken(seq, "it was changed");
-        }
-        prev = entry.hash.clone();
-        seq += 1;
-    }
-    if seq != head.seq + 1 {
-        return broken(seq, "it is missing");
-    }
-    if prev != head.hash {
-        return broken(head.seq, "it is not the one that the record names");
-    }
-    Ok(())
+    let mut check = ChainCheck::new(head);
+    entries.iter().for_each(|entry| check.add(entry));
+    check.end()
 }
 
-/// What the first kept entry must follow: the beginning, or what the last cut left.
-fn beginning(entries: &[TraceEntry], head: &TraceHead) -> Option<Digest> {
-    if head.first == 1 {
-        return Some(genesis());
-    }
-    let cuts = entries.iter().rev().filter_map(|entry| entry.body.cut.as_ref());
-    cuts.take(1).find(|cut| cut.through + 1 == head.first).map(|cut| cut.hash.clone())
+/// [`verify`] of one entry after the other, so that nobody needs to hold them all.
+#[derive(Clone, Debug)]
+pub struct ChainCheck {
+    head: TraceHead,
+    /// The number and the predecessor that the next entry should have.
+    seq: u64,
+    prev: Option<Digest>,
+    /// What the first one says that it follows.
+    follows: Option<Digest>,
+    last_cut: Option<CutAt>,
+    broken: Option<FirstBroken>,
 }
+
+impl ChainCheck {
+    /// Of the entries that are kept, against the head of the record.
+    #[must_use]
+    pub fn new(head: &TraceHead) -> Self {
+        Self {
+            head: head.clone(),
+            seq: head.first,
+            prev: None,
+            follows: None,
+            last_cut: None,
+            broken: None,
+        }
+    }
+
+    /// The next entry.
+    pub fn add(&mut self, entry: &TraceEntry) {
+        if let Some(cut) = &entry.body.cut {
+            self.last_cut = Some(cut.clone());
+        }
+        if self.broken.is_none() {
+            self.broken = self.wrong_with(entry).map(|why| FirstBroken { seq: self.seq, why });
+            self.prev = Some(entry.hash.clone());
+            self.seq += 1;
+        }
+    }
+
+    fn wrong_with(&mut self, entry: &TraceEntry) -> Option<&'static str> {
+        if entry.seq != self.seq {
+            return Some("it is missing");
+        }
+        match &self.prev {
+            Some(prev) if entry.prev_hash != *prev => return Some(UNCHAINED),
+            Some(_) => {}
+            None => self.follows = Some(entry.prev_hash.clone()),
+        }
+        (hash_of(entry) != entry.hash).then_some("it was changed")
+    }
+
+    /// There are no more.
+    ///
+    /// # Errors
+    /// As of [`verify`].
+    pub fn end(self) -> Result<(), FirstBroken> {
+        let broken = |seq, why| Err(FirstBroken { seq, why });
+        let first = self.head.first;
+        let Some(beginning) = self.beginning() else {
+            return broken(first, "nothing says what came before it");
+        };
+        if self.follows.as_ref().is_some_and(|follows| *follows != beginning) {
+            return broken(first, UNCHAINED);
+        }
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
+        if self.seq != self.head.seq + 1 {
+            return broken(self.seq, "it is missing");
+        }
+        if self.prev.unwrap_or(beginning) != self.head.hash {
+            return broken(self.head.seq, "it is not the one that the record names");
+        }
+        Ok(())
+    }
+
+    /// What the first kept entry must follow: the beginning, or what the last cut left.
+    fn beginning(&self) -> Option<Digest> {
+        if self.head.first == 1 {
+            return Some(genesis());
+        }
+        let cut = self.last_cut.as_ref().filter(|cut| cut.through + 1 == self.head.first);
+        cut.map(|cut| cut.hash.clone())
+    }
+}
+
+const UNCHAINED: &str = "it does not follow the entry before";

@@ -14,7 +14,8 @@ use serde::Serialize;
 pub enum Replay {
     /// The same rules over the same values give the same answers and the same decision.
     Agrees {
-        /// Rules that read a secret, whose value was not recorded: they were not judged.
+        /// Rules that read a secret, whose value was not recorded, or whose answers had no room in the
+        /// entry: they were not judged.
         unjudged: Vec<String>,
     },
     /// They do not.
@@ -63,6 +64,9 @@ pub fn replay(entry: &TraceEntry, policy: &Policy) -> Replay {
             Answer::Differs(difference) => differences.push(difference),
         }
     }
+    let is_recorded = |id: &str| entry.body.results.iter().any(|result| result.rule == id);
+    let unrecorded = policy.rules().iter().filter(|rule| !is_recorded(&rule.id));
+    unjudged.extend(unrecorded.map(|rule| rule.id.to_string()));
     let (is, _) = decide(unlost(entry), &shuts(was));
     if is != *was {
         differences.push(Difference::Stance { was: was.clone(), is });

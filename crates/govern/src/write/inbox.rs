@@ -36,6 +36,26 @@ pub struct MessageRow {
     pub hidden_until: UnixMs,
 }
 
+impl MessageRow {
+    /// What the message is known by, if it has an id: posts of another writer never meet it.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        self.id.as_ref().map(|id| key_of(&self.from, id))
+    }
+
+    /// The sender's own id in a key of [`MessageRow::key`].
+    #[must_use]
+    pub fn id_of_key(key: &str, from: &Writer) -> String {
+        key.strip_prefix(&key_of(from, "")).unwrap_or(key).to_owned()
+    }
+}
+
+/// The writer's name with its length before it: no id can make up for another name.
+fn key_of(from: &Writer, id: &str) -> String {
+    let from = from.to_string();
+    format!("{}:{from}/{id}", from.len())
+}
+
 /// An id that was posted before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -51,8 +71,8 @@ pub trait Rows {
     fn after(&self, seq: u64) -> Option<MessageRow>;
     /// The message of this number.
     fn message(&self, seq: u64) -> Option<MessageRow>;
-    /// What became of a post with this id.
-    fn seen(&self, id: &str) -> Option<Seen>;
+    /// What became of the post with this [`MessageRow::key`].
+    fn seen(&self, key: &str) -> Option<Seen>;
 }
 
 /// No messages.
@@ -66,7 +86,7 @@ impl Rows for NoRows {
     fn message(&self, _seq: u64) -> Option<MessageRow> {
         None
     }
-    fn seen(&self, _id: &str) -> Option<Seen> {
+    fn seen(&self, _key: &str) -> Option<Seen> {
         None
     }
 }
@@ -77,7 +97,7 @@ pub(super) fn post(draft: &mut Draft<'_>, message: &Message) -> Result<(), Write
     check_length("the message", &message.body, MESSAGE_BYTES_MAX)?;
     if let Some(id) = &message.id {
         check_length("the message id", id, MESSAGE_ID_BYTES_MAX)?;
-        let seen = draft.ground.rows.seen(id);
+        let seen = draft.ground.rows.seen(&key_of(draft.writer, id));
         if let Some(seen) = seen.filter(|seen| seen.forget_at.is_none_or(|end| now < end)) {
             draft.reply = Reply::Posted { seq: seen.seq, is_new: false };
             return Ok(());

@@ -6,7 +6,7 @@ use crate::refused::WriteRefused;
 use crate::rights::Action;
 use crate::selfhood::{AlarmEntry, AlarmOrigin, PolicyRef};
 use model::Digest;
-use policy::{Document, Policy, Writer};
+use policy::{Document, Effect, Finding, Policy, Severity, Writer};
 
 /// Sets the policy. A rule that stays as it is keeps its state, an alarm too; facts stay, whether
 /// their values fit or not: one that does not is unknown until it is written again.
@@ -22,6 +22,9 @@ pub(super) fn put(
         Policy::parse(text.as_bytes()).map_err(|findings| WriteRefused::Policy { findings })?;
     if hash.is_some_and(|hash| hash != policy.hash()) {
         return Err(WriteRefused::PolicyHash { is: policy.hash().clone() });
+    }
+    if draft.writer == &Writer::Platform {
+        check_of_image(policy.document())?;
     }
     let old = draft.ground.policy.document();
     if draft.writer == &Writer::Machine {
@@ -45,6 +48,26 @@ pub(super) fn put(
     draft.policy = Some(policy);
     draft.is_wake_relevant = true;
     Ok(())
+}
+
+/// The platform sets what an image brings along, and whoever made that may not destroy machines.
+fn check_of_image(document: &Document) -> Result<(), WriteRefused> {
+    let rules = document.rules.iter().enumerate();
+    let retires = rules.filter(|(_, rule)| rule.effect == Effect::Retire);
+    let findings: Vec<Finding> = retires
+        .map(|(at, rule)| Finding {
+            severity: Severity::Error,
+            path: format!("rules[{at}].effect"),
+            position: None,
+            excerpt: None,
+            message: format!(
+                "the policy of an image cannot retire machines, as `{}` does",
+                rule.id
+            ),
+            hint: Some("put the policy into `config.policy` of the machine".to_owned()),
+        })
+        .collect();
+    if findings.is_empty() { Ok(()) } else { Err(WriteRefused::Policy { findings }) }
 }
 
 /// A machine that rests must understand what wakes it.

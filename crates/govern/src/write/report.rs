@@ -65,8 +65,10 @@ pub(super) fn note(draft: &mut Draft<'_>, report: &Report) -> Result<(), WriteRe
         Report::Exited { exit, served } => {
             next.signals.last_exit = Some(exit.shell_code());
             next.signals.oom = exit.oom_killed;
-            rested(next, exit.exited_at, *served, now);
-            format!("exited with {}", exit.shell_code())
+            let finished = finished_alarm(next, exit, now);
+            rested(next, exit.exited_at, *served || finished.is_some(), now);
+            let also = finished.map(|name| format!("; alarm `{name}` has done its work"));
+            format!("exited with {}{}", exit.shell_code(), also.unwrap_or_default())
         }
         Report::Cpu { used_ms } => {
             next.usage.count(now, |tally| tally.cpu_ms = tally.cpu_ms.saturating_add(*used_ms));
@@ -130,6 +132,23 @@ fn wake_failed(next: &mut Selfhood, now: UnixMs) -> String {
         }
     }
     format!("a wake failed, {} in a row", next.signals.wake_failures)
+}
+
+/// The alarm that woke the machine, if its program has ended well by itself since: a job that is done
+/// need not know of alarms to be left alone until the next one. It is acknowledged.
+fn finished_alarm(next: &mut Selfhood, exit: &Exit, now: UnixMs) -> Option<String> {
+    let is_well = exit.code == Some(0) && !exit.requested_stop && exit.started_at.is_some();
+    let wake = next.wake.as_ref().filter(|wake| is_well && !wake.ended)?;
+    let Cause::Alarm { alarm: name } = &wake.cause else { return None };
+    let alarm = next.alarms.get_mut(name)?;
+    alarm.due.filter(|due| due.since <= wake.at)?;
+    alarm.ack(now);
+    let (name, is_over) = (name.clone(), alarm.is_over());
+    if is_over {
+        next.alarms.remove(&name);
+    }
+    next.mutes.alarms.remove(&name);
+    Some(name)
 }
 
 fn rested(next: &mut Selfhood, at: UnixMs, served: bool, now: UnixMs) {

@@ -2,6 +2,7 @@
 
 use crate::shell::{DUTY, NOW, QUEUE, Shell, boot};
 use govern::export::{ExportedMessage, ImportError, import};
+use govern::limits::{COUNT_MAX, DECISION_BYTES_MAX};
 use govern::trace::{checkpoint, cut_due};
 use govern::{Replay, Selfhood, TraceEntry, Writer, export, replay, verify};
 use model::UnixMs;
@@ -113,4 +114,85 @@ fn a_self_moves_with_its_messages_and_trace() {
     assert!(matches!(import(&newer, &Writer::Owner), Err(ImportError::Newer { found: 2 })));
     let other = govern::Export { policy: Some("{}".to_owned()), ..read };
     assert!(matches!(import(&other, &Writer::Owner), Err(ImportError::Policy(_))));
+}
+
+/// Sixty-four rules over texts as long as they may be: the entry is bounded, and what is left of it
+/// is still decided again.
+#[test]
+fn a_decision_over_much_is_short_and_can_be_replayed() {
+    let key = |n: usize| format!("f{n}");
+    let facts: serde_json::Map<_, _> =
+        (0..15).map(|n| (key(n), serde_json::json!({"type": "string"}))).collect();
+    let rules: Vec<_> = (0..64)
+        .map(|n| {
+            let id = format!("{}{n}", "r".repeat(60));
+            let when = format!("memory.f{} != ''", n % 15);
+            serde_json::json!({"id": id, "effect": "hold", "when": when})
+        })
+        .collect();
+    let text = serde_json::json!({"facts": facts, "rules": rules}).to_string();
+    let mut shell = Shell::up(&text);
+    let patch = (0..15).map(|n| (key(n), serde_json::json!("x".repeat(4000)))).collect();
+    shell.own(govern::Write::Memory { patch, if_match: None });
+    let entry = shell.trace.last().unwrap();
+    assert!(entry.body.decision.is_some());
+    let size = serde_json::to_string(entry).unwrap().len();
+    assert!(size < DECISION_BYTES_MAX + 1024, "{size}");
+    let Replay::Agrees { unjudged } = replay(entry, &shell.policy) else { panic!("it differs") };
+    assert_eq!(unjudged.len(), 64);
+}
+
+/// A chain shows edits of the trace, not of the record.
+#[test]
+fn an_export_with_impossible_counts_is_refused() {
+    let mut shell = Shell::up("{}");
+    shell.post(true);
+    shell.post(false);
+    shell.own(govern::Write::Memory {
+        patch: [("scratch.x".to_owned(), serde_json::json!(u64::MAX))].into(),
+        if_match: None,
+    });
+    let machine = "0123456789abcd".parse().unwrap();
+    let rows = shell.rows.rows.values();
+    let inbox =
+        rows.map(|row| ExportedMessage { row: row.clone(), body: "hello".to_owned() }).collect();
+    let mut good =
+        export(&machine, &shell.selfhood, &shell.policy, inbox, shell.trace.clone(), shell.now);
+    for message in &mut good.inbox {
+        message.row.bytes = 5;
+    }
+    good.selfhood.inbox.bytes = 999;
+    good.selfhood.inbox.wakes = 0;
+    good.selfhood.inbox.oldest = None;
+    let brought = import(&good, &Writer::Owner).unwrap().next.inbox;
+    assert_eq!((brought.depth, brought.bytes, brought.wakes), (2, 10, 1));
+    assert_eq!(brought.oldest.map(|oldest| oldest.seq), Some(1));
+    let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+    let changes: [fn(&mut govern::Export, &serde_json::Value); 11] = [
+        |e, _| e.selfhood.revision = u64::MAX,
+        |e, _| e.selfhood.ups = COUNT_MAX + 1,
+        |e, _| e.selfhood.inbox.next_seq = 0,
+        |e, _| e.selfhood.inbox.next_seq = 2,
+        |e, _| e.selfhood.inbox.dead = u64::MAX,
+        |e, _| e.inbox.swap(0, 1),
+        |e, _| e.inbox[0].row.bytes = u64::MAX,
+        |e, _| e.inbox[1].row.seq = u64::MAX,
+        |e, _| e.selfhood.intent.phase = "x".repeat(5000),
+        |e, deep| {
+            std::sync::Arc::make_mut(&mut e.selfhood.facts).get_mut("scratch.x").unwrap().value =
+                deep.clone()
+        },
+        |e, _| {
+            let facts = std::sync::Arc::make_mut(&mut e.selfhood.facts);
+            let one = facts["scratch.x"].clone();
+            facts.extend((0..128).map(|n| (format!("scratch.{n}"), one.clone())));
+        },
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let mut bad = good.clone();
+        change(&mut bad, &deep);
+        let error = import(&bad, &Writer::Owner).expect_err(&n.to_string());
+        let is_right = matches!(error, ImportError::Beyond { .. } | ImportError::Fact(_));
+        assert!(is_right, "{n}: {error}");
+    }
 }

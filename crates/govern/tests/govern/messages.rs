@@ -2,7 +2,7 @@
 
 use crate::shell::Shell;
 use govern::limits::{INBOX_DEPTH_MAX, SEEN_FOR};
-use govern::write::{Message, Reply};
+use govern::write::{Message, MessageRow, Reply};
 use govern::{Ground, Write, Writer, apply};
 
 fn post(shell: &mut Shell, id: &str) -> (u64, bool) {
@@ -92,4 +92,30 @@ fn an_empty_take_changes_nothing() {
     let revision = shell.selfhood.revision;
     assert!(take(&mut shell).is_empty());
     assert_eq!(shell.selfhood.revision, revision);
+}
+
+/// Nobody can take another's ids before it, not even with a name or id that looks like both.
+#[test]
+fn an_id_is_that_of_its_writer() {
+    let mut shell = Shell::up("{}");
+    let token = |name: &str| Writer::Token(name.to_owned());
+    let posts = [
+        (Writer::Owner, "a"),
+        (Writer::Peer("db".to_owned()), "a"),
+        (token("ci"), "a"),
+        (token("ci"), "x/a"),
+        (token("ci/x"), "a"),
+        (Writer::Owner, "owner/a"),
+    ];
+    for (seq, is_new) in [(0, true), (0, false)] {
+        for (n, (writer, id)) in (1..).zip(&posts) {
+            let id = Some((*id).to_owned());
+            let post = Write::Post(Message { id, ..Message::default() });
+            assert_eq!(shell.write(post, writer).unwrap(), Reply::Posted { seq: seq + n, is_new });
+        }
+    }
+    for row in shell.rows.rows.values() {
+        let key = row.key().unwrap();
+        assert_eq!(Some(MessageRow::id_of_key(&key, &row.from)), row.id, "{key}");
+    }
 }

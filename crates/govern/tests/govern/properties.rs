@@ -1,10 +1,12 @@
 //! What must hold for every policy and every moment.
 
-use crate::shell::{NOW, Shell, policy_write};
+use crate::shell::{NOW, Shell, fact, policy_write};
+use govern::write::Message;
 use govern::{Selfhood, Stance, View, Write, Writer, evaluate};
-use model::{Depth, UnixMs, Want};
+use model::{Depth, DurationMs, UnixMs, Want};
 use policy::Policy;
 use proptest::prelude::*;
+use serde_json::Value as Json;
 
 /// Conditions of which nobody knows the answer: a missing peer, a fact without a value, a division
 /// by zero, an exit that never was.
@@ -20,6 +22,24 @@ const UNKNOWN: [&str; 6] = [
 fn unknown_rule(effect: &str, at: usize, until: bool) -> String {
     let until = if until { r#","until":"memory.zero == 0 && memory.unset == 1""# } else { "" };
     format!(r#"{{"id":"{effect}{at}","effect":"{effect}","when":"{}"{until}}}"#, UNKNOWN[at])
+}
+
+fn any_json() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        any::<u64>().prop_map(Json::from),
+        (-1e9..1e9_f64).prop_map(|n| Json::from(n.round() / 4.0)),
+        "\\PC{0,12}".prop_map(Json::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+            prop::collection::btree_map("\\PC{0,4}", inner, 0..4)
+                .prop_map(|map| map.into_iter().collect::<Json>()),
+        ]
+    })
 }
 
 proptest! {
@@ -79,6 +99,39 @@ proptest! {
         let again = evaluate(&first.next, &shell.policy, &shell.view(), now);
         prop_assert_eq!(&again.entry, &None);
         prop_assert_eq!(again.next, first.next);
+    }
+
+    /// Whatever is accepted can be read back: no write makes a record that is lost.
+    #[test]
+    fn what_is_accepted_can_be_read_back(
+        value in any_json(),
+        levels in 0..126_usize,
+        name in "\\PC{0,70}",
+        which in 0..7_usize,
+    ) {
+        let mut shell = Shell::up("{}");
+        shell.checks = false;
+        let value = (0..levels).fold(value, |inner, n| match n % 2 {
+            0 => Json::Array(vec![inner]),
+            _ => serde_json::json!({"": inner}),
+        });
+        let lasts = DurationMs(1);
+        let write = match which {
+            0 | 1 => fact("scratch.x", value),
+            2 => fact(&name, value),
+            3 => Write::Hold { name: "h".to_owned(), lasts, reason: name.clone() },
+            4 => Write::Intent { objective: None, phase: Some(name.clone()), done: None },
+            5 => Write::Hold { name: name.clone(), lasts, reason: String::new() },
+            _ => Write::Post(Message { body: name.clone(), ..Message::default() }),
+        };
+        for writer in [Writer::Machine, Writer::Token(name.clone()), Writer::Peer(name.clone())] {
+            drop(shell.write(write.clone(), &writer));
+            let read = Selfhood::read(&shell.selfhood.to_text()).unwrap();
+            prop_assert_eq!(&read, &shell.selfhood);
+            let trace = serde_json::to_string(&shell.trace).unwrap();
+            let read: Vec<govern::TraceEntry> = serde_json::from_str(&trace).unwrap();
+            prop_assert_eq!(&read, &shell.trace);
+        }
     }
 
     /// A stop stays a stop while nothing newer comes, whatever level is true.

@@ -61,8 +61,8 @@ impl Rows for MemRows {
     fn message(&self, seq: u64) -> Option<MessageRow> {
         self.rows.get(&seq).cloned()
     }
-    fn seen(&self, id: &str) -> Option<Seen> {
-        self.seen.get(id).copied()
+    fn seen(&self, key: &str) -> Option<Seen> {
+        self.seen.get(key).copied()
     }
 }
 
@@ -70,8 +70,8 @@ impl MemRows {
     fn carry_out(&mut self, op: &RowOp) {
         match op {
             RowOp::PutMessage { row, .. } => {
-                if let Some(id) = &row.id {
-                    self.seen.insert(id.clone(), Seen { seq: row.seq, forget_at: None });
+                if let Some(key) = row.key() {
+                    self.seen.insert(key, Seen { seq: row.seq, forget_at: None });
                 }
                 self.rows.insert(row.seq, row.clone());
             }
@@ -94,8 +94,8 @@ impl MemRows {
 
     fn remove(&mut self, seq: u64, forget_at: UnixMs) {
         let row = self.rows.remove(&seq).expect("an acknowledged message waited");
-        if let Some(id) = row.id {
-            self.seen.insert(id, Seen { seq, forget_at: Some(forget_at) });
+        if let Some(key) = row.key() {
+            self.seen.insert(key, Seen { seq, forget_at: Some(forget_at) });
         }
     }
 }

@@ -405,6 +405,32 @@ fn notify_tells_once_each_time_it_rises() {
     assert_eq!(shell.notified, ["many", "many"]);
 }
 
+/// A schedule as Fly has it: the program knows of no alarm, does its work and ends.
+#[test]
+fn a_job_that_ends_well_is_not_started_again_until_its_next_time() {
+    let mut shell = Shell::new(r#"{"alarms":{"schedule":{"every":"1h"}}}"#);
+    let began = shell.now;
+    for hour in 1..=30 {
+        shell.pass_to(began.plus(DurationMs::from_secs(hour * 3600 + 5)));
+        assert!(shell.is_up(), "hour {hour}: {}", shell.explain());
+        assert_eq!(last_cause(&shell), Cause::Alarm { alarm: "schedule".to_owned() });
+        shell.exit(0);
+        assert!(shell.selfhood.due().next().is_none());
+    }
+    assert_eq!(shell.n_starts, 30, "never late, never twice");
+}
+
+#[test]
+fn a_job_that_fails_is_tried_again() {
+    let mut shell = Shell::new(r#"{"alarms":{"schedule":{"every":"1h"}}}"#);
+    shell.pass_s(3601);
+    shell.exit(1);
+    assert!(shell.selfhood.due().next().is_some());
+    shell.pass_s(10);
+    assert!(shell.is_up());
+    assert_eq!(shell.n_starts, 2);
+}
+
 #[test]
 fn an_alarm_that_puts_to_rest_is_done_when_it_rests() {
     let bed = r#"{"alarms":{"bed":{"every":"1h"}},

@@ -315,3 +315,44 @@ fn policies_go_to_rows_of_their_own() {
     assert_eq!(applied.entry.map(|entry| entry.action), Some(Action::Policy));
     assert!(MemRows::default().rows.is_empty());
 }
+
+/// The most that one write can say: as many keys as a memory has, of characters that JSON escapes.
+#[test]
+fn an_entry_of_a_write_is_short() {
+    let mut shell = Shell::up("{}");
+    let value = |n: usize| json!("\"\\".repeat(80 + n % 2));
+    let keys = (0..128).map(|n| (format!("scratch.{}{n:03}", "k".repeat(40)), value(n)));
+    shell.own(Write::Memory { patch: keys.collect(), if_match: None });
+    assert_eq!(shell.selfhood.facts.len(), 128);
+    let entry = shell.trace.last().unwrap();
+    let size = serde_json::to_string(entry).unwrap().len();
+    assert!(size < 4096, "{size}");
+    let n_more = 128 - (entry.body.changes.len() - 1);
+    assert_eq!(entry.body.changes.last(), Some(&format!("and {n_more} more")));
+    let few = (0..16).map(|n| (format!("scratch.k{n}"), json!(n)));
+    let mut shell = Shell::up("{}");
+    shell.own(Write::Memory { patch: few.collect(), if_match: None });
+    assert_eq!(shell.trace.last().unwrap().body.changes.len(), 16);
+}
+
+#[test]
+fn a_writer_that_is_none_writes_nothing() {
+    let shell = Shell::up("{}");
+    for name in ["", "*", "a\nb", &"x".repeat(65)] {
+        let writer = Writer::Token(name.to_owned());
+        let refused = try_on(&shell, &Write::Post(Message::default()), &writer).unwrap_err();
+        assert_eq!(refused.code(), "self_name_invalid", "{name}");
+    }
+}
+
+#[test]
+fn the_policy_of_an_image_does_not_retire() {
+    let shell = Shell::new("{}");
+    let text = r#"{"rules":[{"id":"h","effect":"hold","when":"true"},
+        {"id":"r","effect":"retire","when":"intent.done"}]}"#;
+    let refused = try_on(&shell, &policy_write(text), &Writer::Platform).unwrap_err();
+    let WriteRefused::Policy { findings } = &refused else { panic!("{refused}") };
+    assert_eq!(findings.iter().map(|f| &*f.path).collect::<Vec<_>>(), ["rules[1].effect"]);
+    assert!(refused.hint().is_some_and(|hint| hint.contains("config.policy")));
+    assert!(try_on(&shell, &policy_write(text), &Writer::Owner).is_ok());
+}

@@ -59,6 +59,12 @@ impl BlobWriter {
         self.offset
     }
 
+    /// SHA-256 of the bytes that are here, to be gone on with by whoever checks what comes.
+    #[must_use]
+    pub fn hash(&self) -> Sha256 {
+        self.hash.clone()
+    }
+
     /// Forgets what is here, for a registry that sends everything again.
     ///
     /// # Errors

@@ -2,10 +2,14 @@
 
 use crate::archive::{Archive, write_layout};
 use crate::common::{Bench, open_store};
-use image::{Keep, PruneCandidate, plan_prune};
+use image::{ImageSizes, Keep, PruneCandidate, plan_prune};
 use model::ids::Digest;
 use model::units::UnixMs;
 use std::collections::HashSet;
+use std::str::FromStr as _;
+
+/// More images than a busy host has.
+const N_IMAGES: usize = 300;
 
 fn import(bench: &Bench, n: u8) -> Digest {
     let dir = bench.path(&format!("oci{n}"));
@@ -14,7 +18,7 @@ fn import(bench: &Bench, n: u8) -> Digest {
 }
 
 fn candidate(bench: &Bench, digest: &Digest, last_used: u64, is_in_use: bool) -> PruneCandidate {
-    let size_bytes = bench.store.sizes(digest).unwrap().size_bytes;
+    let size_bytes = bench.store.sizes().unwrap()[digest].size_bytes;
     let (digest, last_used_at) = (digest.clone(), UnixMs(last_used));
     PruneCandidate { digest, size_bytes, last_used_at, is_in_use }
 }
@@ -51,7 +55,7 @@ fn a_plan_is_carried_out_as_far_as_the_record_lets_go() {
 fn documents_that_others_have_too_count_as_shared_and_stay() {
     let bench = Bench::new();
     let digest = import(&bench, 1);
-    let alone = bench.store.sizes(&digest).unwrap();
+    let alone = bench.store.sizes().unwrap()[&digest];
     let meta = bench.store.meta(&digest).unwrap();
     assert_eq!(alone.shared_bytes, 0);
     assert!(alone.size_bytes > meta.size_bytes, "documents count");
@@ -69,11 +73,11 @@ fn documents_that_others_have_too_count_as_shared_and_stay() {
     let other = bench.import(&bench.path("other")).unwrap().image_ref.digest;
     assert_ne!(other, digest);
     let config_bytes = crate::archive::config_of(&layers).len();
-    let shared = bench.store.sizes(&digest).unwrap().shared_bytes;
+    let shared = bench.store.sizes().unwrap()[&digest].shared_bytes;
     assert_eq!(shared, u64::try_from(config_bytes).unwrap());
     bench.store.remove(&other).unwrap();
     bench.store.verify(&digest).unwrap();
-    assert_eq!(bench.store.sizes(&digest).unwrap(), alone);
+    assert_eq!(bench.store.sizes().unwrap()[&digest], alone);
 }
 
 #[test]
@@ -93,4 +97,31 @@ fn prune_takes_the_blobs_of_pulls_that_ended() {
     drop(under_way);
     open_store(bench.dir.path()).prune(&plan, |_| true, model::clock::now()).unwrap();
     bench.assert_nothing_left();
+}
+
+#[test]
+fn the_sizes_of_many_images_come_from_one_look_at_each() {
+    let bench = Bench::new();
+    let digest = import(&bench, 1);
+    let record =
+        std::fs::read_to_string(bench.path("data/images").join(digest.hex()).join("meta.json"));
+    let record = record.unwrap();
+    let others = (1..N_IMAGES).map(|n| Digest::from_str(&format!("sha256:{n:064x}")).unwrap());
+    for other in others.clone() {
+        let dir = bench.path("data/images").join(other.hex());
+        std::fs::create_dir(&dir).unwrap();
+        let record = record.replace(digest.as_str(), other.as_str());
+        std::fs::write(dir.join("meta.json"), record).unwrap();
+    }
+    let sizes = bench.store.sizes().unwrap();
+    assert_eq!(sizes.len(), N_IMAGES);
+    let (meta, shared_bytes) = (bench.store.meta(&digest).unwrap(), sizes[&digest].shared_bytes);
+    assert!(shared_bytes > 0, "they have the same config");
+    for other in others.clone() {
+        let expected = ImageSizes { size_bytes: meta.size_bytes + shared_bytes, shared_bytes };
+        assert_eq!(sizes[&other], expected, "{other}");
+    }
+    let gone = others.clone().next().unwrap();
+    std::fs::remove_dir_all(bench.path("data/images").join(gone.hex())).unwrap();
+    assert_eq!(bench.store.sizes().unwrap().len(), N_IMAGES - 1);
 }

@@ -6,6 +6,7 @@ use image::{BlobRef, BlobState, BlobWriter, ImageError, ImageStore, ImportedImag
 use model::spec::ImageRef;
 use model::units::UnixMs;
 use serde_json::json;
+use sha2::Digest as _;
 use std::time::Duration;
 
 /// An image as a registry has it.
@@ -315,4 +316,38 @@ fn a_pull_that_cannot_fit_is_refused_at_once() {
     let refused = refused.unwrap_err();
     assert!(refused.is_disk_full(), "{refused}");
     assert_blobs(&bench, 0);
+}
+
+#[test]
+fn a_config_that_is_known_already_does_not_come_again() {
+    let bench = Bench::new();
+    let remote = Remote::of_file(b"1");
+    let pull = remote.begin(&bench.store).unwrap();
+    let config = pull.blobs()[0].clone();
+    let refused = pull.give_config(b"{}").unwrap_err();
+    assert!(matches!(refused, ImageError::BlobTooShort { .. }), "{refused}");
+    pull.give_config(remote.bytes(&config)).unwrap();
+    pull.give_config(remote.bytes(&config)).unwrap();
+    assert!(matches!(pull.state(&config).unwrap(), BlobState::Present));
+    let said = image::config_of(&config.digest, remote.bytes(&config)).unwrap();
+    remote.send_all(&pull).unwrap();
+    let image_ref = name(&pull);
+    assert_eq!(bench.store.derive(pull, image_ref, &()).unwrap().config, said);
+    let refused = image::config_of(&config.digest, b"[]").unwrap_err();
+    assert!(refused.to_string().contains(config.digest.hex()), "{refused}");
+}
+
+#[test]
+fn a_blob_that_is_resumed_is_read_once() {
+    let bench = Bench::new();
+    let remote = Remote::of_file(&[7; 1000]);
+    let pull = remote.begin(&bench.store).unwrap();
+    let layer = pull.blobs()[1].clone();
+    let (first, rest) = remote.bytes(&layer).split_at(10);
+    writer(&pull, &layer).write(first).unwrap();
+    let resumed = writer(&pull, &layer);
+    assert_eq!(resumed.offset(), 10);
+    // Who checks the download goes on from here, and does not look at the file.
+    let whole = resumed.hash().chain_update(rest).finalize();
+    assert_eq!(model::ids::hex_of(&whole), layer.digest.hex());
 }

@@ -82,7 +82,7 @@ fn the_program_finds_its_surroundings() {
              ls /proc/self/fd | wc -l; readlink /proc/self/fd/0",
         )
     };
-    let expected = "1 2|/root|/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|\n\
+    let expected = "1 2|/root|/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/.fly/bin|\n\
                     /made/for/it\nsleeper\nsleeper\nfdaa::2\tsleeper\nnameserver fdaa::3\n640 10\n\
                     0022\n4\n/dev/null\n";
     check(orders, expected, code(0));

@@ -155,7 +155,8 @@ fn shut(
         Gate::MinRest => until(facts.rested_at, MIN_REST, now).map(|at| kept_awake(None, Some(at))),
         Gate::MinRun => min_run(machine, facts, now).map(|at| kept_awake(None, Some(at))),
         Gate::WakeBudget => {
-            (facts.wakes_last_hour >= WAKE_BUDGET_PER_HOUR).then(|| kept_awake(None, None))
+            let opens_at = later(facts.budget_grows_at, now);
+            (facts.wakes_last_hour >= WAKE_BUDGET_PER_HOUR).then(|| kept_awake(None, opens_at))
         }
         Gate::Breaker => later(facts.breaker_until, now).map(|at| kept_awake(None, Some(at))),
         Gate::Progress => later(facts.no_progress_until, now).map(|at| kept_awake(None, Some(at))),

@@ -101,6 +101,23 @@ fn letter(admission: &Admission) -> char {
 }
 
 #[test]
+fn the_wake_budget_says_when_it_grows() {
+    let grows_at = NOW.plus(DurationMs::from_secs(600));
+    let facts = GateFacts {
+        wakes_last_hour: WAKE_BUDGET_PER_HOUR,
+        budget_grows_at: Some(grows_at),
+        ..GateFacts::default()
+    };
+    let machine = named("stopped");
+    let shut = gates::first_shut(CauseClass::Governed, &machine, &facts, &Cause::Message, NOW);
+    assert_eq!(shut.and_then(|shut| shut.opens_at), Some(grows_at));
+    assert_eq!(
+        admit(&machine, &facts, Want::Up, &Cause::Message, NOW),
+        Admission::Owed { gate: Gate::WakeBudget, not_before: grows_at }
+    );
+}
+
+#[test]
 fn every_gate_stops_exactly_the_causes_it_should() {
     for cause in causes() {
         for want in [Want::Up, Want::Down(Depth::Freeze), Want::Down(Depth::Stop)] {

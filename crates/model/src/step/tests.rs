@@ -279,6 +279,25 @@ fn an_owed_wake_is_brought_to_the_gates_until_it_is_done() {
 }
 
 #[test]
+fn what_nobody_wants_any_more_is_not_owed() {
+    let owe = Event::Owe { cause: Cause::Message, not_before: NOW.plus(OWED_RECHECK) };
+    let owing = go(&named("stopped"), &owe).machine;
+    let next = go(&owing, &Event::Forgive);
+    assert_eq!(next.machine.owed, None);
+    assert_eq!(next.effects, [Effect::Disarm(TimerKind::Owed)]);
+    assert!(next.news.is_empty());
+    assert_eq!(go(&next.machine, &Event::Forgive).machine, next.machine, "twice is once");
+}
+
+#[test]
+fn a_wake_that_was_admitted_is_not_taken_back_with_its_cause() {
+    for state in ["starting", "started", "stopping", "backoff"] {
+        let machine = named(state);
+        assert_eq!(go(&machine, &Event::Forgive).machine, machine, "{state}");
+    }
+}
+
+#[test]
 fn a_stop_by_a_person_mutes_an_owed_wake() {
     let owe = Event::Owe { cause: Cause::Message, not_before: NOW };
     let owing = go(&named("stopping"), &owe).machine;

@@ -58,6 +58,7 @@ enum What {
     Owe {
         in_ms: u64,
     },
+    Forgive,
     HoldDown {
         on: bool,
     },
@@ -128,6 +129,7 @@ impl Life {
             What::Owe { in_ms } => {
                 Event::Owe { cause: Cause::Message, not_before: self.now.plus(DurationMs(*in_ms)) }
             }
+            What::Forgive => Event::Forgive,
             What::HoldDown { on } => Event::HoldDown {
                 hold: on.then(|| HoldDown { reason: "r".to_owned(), until: None }),
             },
@@ -229,6 +231,7 @@ fn what() -> impl Strategy<Value = What> {
         2 => (depth(), 0..5_u8).prop_map(|(depth, vetoes)| What::Notice { depth, vetoes }),
         1 => Just(What::Vetoed),
         2 => (0..100_000_u64).prop_map(|in_ms| What::Owe { in_ms }),
+        1 => Just(What::Forgive),
         1 => any::<bool>().prop_map(|on| What::HoldDown { on }),
         1 => Just(What::Removed),
         1 => mode().prop_map(What::Reboot),

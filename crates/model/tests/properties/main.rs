@@ -48,8 +48,17 @@ fn live(launch: bool, happenings: &[Happening]) {
         let wanted: Armed = timers(&next.machine).into_iter().collect();
         assert_eq!(armed, wanted, "armed timers are those of the state, after {event:?}");
         oracle.check(&before, &event, &next);
+        if event == Event::Forgive {
+            check_forgiven(&before, &next.machine);
+        }
         life.machine = next.machine;
     }
+}
+
+/// Nothing is owed; all else is as before.
+fn check_forgiven(before: &Machine, after: &Machine) {
+    let expected = Machine { owed: None, revision: after.revision, ..before.clone() };
+    assert_eq!(*after, expected, "only what is owed is dropped");
 }
 
 fn check_machine(before: &Machine, after: &Machine, is_silent: bool) {

@@ -63,6 +63,7 @@ impl Checks {
             Event::Want { want: Want::Up, .. } | Event::Restart { .. } | Event::Owe { .. } => {
                 self.wake_is_due = true;
             }
+            Event::Forgive => self.wake_is_due &= before.state.leads_up(),
             Event::Want { want: Want::Down(_), .. }
             | Event::HoldDown { .. }
             | Event::Destroy { .. }

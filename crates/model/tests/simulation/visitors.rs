@@ -9,6 +9,8 @@ pub(crate) enum Wish {
     Want(Want, Cause),
     Call(Call),
     HoldDown(bool),
+    /// Nobody wants it up by governance any more.
+    Forgive,
 }
 
 pub(crate) fn api() -> Cause {
@@ -40,7 +42,8 @@ pub(crate) fn wish(chance: &mut Chance) -> Wish {
         940..970 => Wish::Call(Call::Update),
         970..980 => Wish::HoldDown(true),
         980..995 => Wish::HoldDown(false),
-        995..999 => Wish::Call(Call::Destroy),
+        995..997 => Wish::Forgive,
+        997..999 => Wish::Call(Call::Destroy),
         _ => Wish::Call(Call::ForceDestroy),
     }
 }
@@ -69,6 +72,7 @@ pub(crate) fn facts(
         rested_at,
         started_at,
         wakes_last_hour: u32::try_from(chance.below(22)).expect("below 22"),
+        budget_grows_at: chance.percent(50).then_some(soon),
         breaker_until: chance.percent(3).then_some(soon),
         no_progress_until: chance.percent(3).then_some(soon),
         no_rest_permit: chance.percent(3),

@@ -2,6 +2,7 @@
 
 use crate::given::{Given, NOW};
 use model::UnixMs;
+use policy::limits::VALUE_DEPTH_MAX;
 use policy::{Accepted, MemorySize, Observed, Policy, Write, WriteRefused, Writer, check_write};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -210,4 +211,42 @@ proptest! {
             prop_assert_eq!(again.map(|a| a.value), Ok(accepted.value));
         }
     }
+}
+
+/// `levels` arrays inside each other.
+fn nested(levels: usize) -> Json {
+    (1..levels).fold(json!([]), |inner, _| json!([inner]))
+}
+
+#[test]
+fn a_value_is_nested_as_deep_as_a_record_can_hold_it() {
+    for (writer, key) in [(Writer::Machine, "scratch.x"), (Writer::Platform, "blob")] {
+        assert!(write_as(writer.clone(), key, None, Some(nested(VALUE_DEPTH_MAX))).is_ok());
+        for levels in [VALUE_DEPTH_MAX + 1, 125] {
+            let deep = Some(nested(levels));
+            refuse_as(writer.clone(), key, None, deep, "memory_value_invalid", "as a text");
+        }
+    }
+}
+
+#[test]
+fn a_policy_has_no_deeper_values_and_shows_none_of_a_secret() {
+    let deep = nested(VALUE_DEPTH_MAX + 1);
+    let allowed = nested(VALUE_DEPTH_MAX);
+    for (schema, path) in [
+        (json!({"type": "json", "default": deep}), "facts.x.default"),
+        (json!({"type": "json", "enum": [deep]}), "facts.x.enum[0]"),
+        (
+            json!({"type": "json", "transitions": [{"from": null, "to": deep}]}),
+            "facts.x.transitions[0].to",
+        ),
+        (json!({"type": "string", "secret": true, "default": "hush"}), "facts.x.default"),
+        (json!({"type": "string", "secret": true, "enum": ["hush"]}), "facts.x.enum"),
+    ] {
+        let text = json!({"facts": {"x": schema}}).to_string();
+        let findings = Policy::parse(text.as_bytes()).expect_err(path);
+        assert_eq!(findings.iter().map(|f| &*f.path).collect::<Vec<_>>(), [path]);
+    }
+    let text = json!({"facts": {"x": {"type": "json", "default": allowed}}}).to_string();
+    assert!(Policy::parse(text.as_bytes()).is_ok());
 }

@@ -3,6 +3,7 @@
 
 mod authorization;
 mod blobs;
+mod courier;
 mod layout;
 mod manifests;
 mod namespace;

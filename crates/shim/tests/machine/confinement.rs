@@ -3,7 +3,12 @@
 use crate::client::Client;
 use crate::world::{World, wait_for};
 use guest_proto::StreamId;
+use serde_json::Value;
 use std::os::unix::fs::symlink;
+use std::process::Command;
+
+/// Number of the capability to make device nodes. Source: capabilities(7).
+const CAP_MKNOD: u32 = 27;
 
 /// Output of one script.
 #[track_caller]
@@ -186,4 +191,21 @@ fn a_program_that_is_an_init_is_pid_1_with_a_cgroup_of_its_own() {
     assert_eq!(record.signal, Some(9));
     wait_for("clean host", || world.cgroup_dirs().is_empty());
     world.assert_nothing_left();
+}
+
+#[test]
+fn the_doctor_says_whether_machines_may_make_nodes() {
+    let doctor = Command::new(env!("CARGO_BIN_EXE_dormouse-shim")).arg("doctor").output();
+    let findings: Value = serde_json::from_slice(&doctor.expect("it runs").stdout).expect("JSON");
+    let mut findings = findings.as_array().expect("a list").iter();
+    let devices = findings.find(|found| found["check"] == "container.devices").expect("it looks");
+    let message = devices["message"].as_str().expect("a sentence");
+
+    let rights = output("grep CapBnd /proc/self/status").concat();
+    let rights = rights.split_ascii_whitespace().last().expect("a number");
+    let rights = u64::from_str_radix(rights, 16).expect("in hex");
+    let keeps_mknod = rights & 1 << CAP_MKNOD != 0;
+    assert_eq!(message.contains("machines keep MKNOD"), keeps_mknod, "{message}");
+    assert_eq!(message.contains("MKNOD is dropped"), !keeps_mknod, "{message}");
+    assert_eq!(devices["level"] == "ok", keeps_mknod, "{devices}");
 }

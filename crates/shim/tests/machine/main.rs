@@ -12,4 +12,5 @@ mod life;
 mod limits;
 mod reconnect;
 mod speed;
+mod tools;
 mod world;

@@ -2,16 +2,14 @@
 
 use crate::client::Client;
 use guest_proto::Orders;
-use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
 use shim_proto::RunSpec;
 use shim_proto::spec::{ContainerSpec, EngineSpec, Limits, LogSpec};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use testkit::place::{self, Slot};
 
 /// Longest wait for anything in these tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,44 +24,11 @@ static N_WORLDS: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct World {
     dir: tempfile::TempDir,
+    /// Where the image is mounted.
+    image: PathBuf,
     slot: Slot,
     name: String,
     n_runs: AtomicU32,
-}
-
-/// A process that holds a network and a user namespace.
-struct Slot {
-    holder: Child,
-}
-
-impl Slot {
-    fn new() -> Self {
-        let holder = Command::new("unshare")
-            .args(["--user", "--net", "setpriv", "--pdeathsig", "KILL", "sleep", "1000"])
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("`unshare` runs");
-        let slot = Self { holder };
-        let own = fs::read_link("/proc/self/ns/net").expect("a link");
-        wait_for("the slot's namespaces", || {
-            fs::read_link(slot.path("ns/net")).is_ok_and(|net| net != own)
-        });
-        let map = format!("0 {ID_BASE} 65536");
-        fs::write(slot.path("uid_map"), &map).expect("a uid map");
-        fs::write(slot.path("gid_map"), &map).expect("a gid map");
-        slot
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        format!("/proc/{}/{name}", self.holder.id()).into()
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.holder.kill().ok();
-        self.holder.wait().ok();
-    }
 }
 
 /// What the image of a world holds beside busybox.
@@ -74,53 +39,25 @@ impl World {
         Self::dressed(|_| {})
     }
 
-    #[allow(unsafe_code, reason = "leaves the host's mount namespace; descriptors are untouched")]
     pub(crate) fn dressed(dress: Dress) -> Self {
-        // SAFETY: CLONE_FILES is not among the flags.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("root may unshare");
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-            .expect("private mounts");
+        place::leave_mounts();
         let dir = tempfile::Builder::new().prefix("dm-shim-").tempdir().expect("a directory");
         let n = N_WORLDS.fetch_add(1, Ordering::Relaxed);
         let name = format!("dormouse-test-{}-{n}", std::process::id());
-        let world = Self { dir, slot: Slot::new(), name, n_runs: AtomicU32::new(0) };
-        world.make_image(dress);
+        let image = place::mount_image(dir.path(), |tree| {
+            let users = "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/:/bin/sh\n";
+            fs::write(tree.join("etc/passwd"), users).expect("written");
+            fs::write(tree.join("etc/group"), "root:x:0:\nme:x:1000:\n").expect("written");
+            dress(tree);
+        });
+        let slot = Slot::new(ID_BASE);
+        let world = Self { dir, image, slot, name, n_runs: AtomicU32::new(0) };
         world.make_disk();
         world
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
-    }
-
-    fn make_image(&self, dress: Dress) {
-        let tree = self.path("tree");
-        for dir in ["bin", "etc", "tmp", "root"] {
-            fs::create_dir_all(tree.join(dir)).expect("made");
-        }
-        fs::copy("/bin/busybox", tree.join("bin/busybox")).expect("busybox-static is installed");
-        for name in ["sh", "cat", "sleep", "echo", "ls", "mount", "mknod", "id", "dd", "grep"] {
-            std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).expect("linked");
-        }
-        fs::write(
-            tree.join("etc/passwd"),
-            "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/:/bin/sh\n",
-        )
-        .expect("written");
-        fs::write(tree.join("etc/group"), "root:x:0:\nme:x:1000:\n").expect("written");
-        dress(&tree);
-        let image = self.path("image.erofs");
-        let made = Command::new("mkfs.erofs").arg("--quiet").arg(&image).arg(&tree).output();
-        let made = made.expect("erofs-utils is installed");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        fs::create_dir(self.path("image")).expect("made");
-        // By a loop device, which kernels before 6.12 need; it goes with the mount.
-        let mounted = Command::new("mount")
-            .args(["-t", "erofs", "-o", "loop,ro"])
-            .args([&image, &self.path("image")])
-            .output()
-            .expect("mount");
-        assert!(mounted.status.success(), "{}", String::from_utf8_lossy(&mounted.stderr));
     }
 
     fn make_disk(&self) {
@@ -148,10 +85,10 @@ impl World {
             instance: "1a2b3".to_owned(),
             engine: EngineSpec::Container(ContainerSpec {
                 disk_path: self.disk_path(),
-                image_path: self.path("image"),
+                image_path: self.image.clone(),
                 init_path: init_path(),
-                netns_path: self.slot.path("ns/net"),
-                userns_path: Some(self.slot.path("ns/user")),
+                netns_path: self.slot.network(),
+                userns_path: Some(self.slot.users()),
                 id_base: ID_BASE,
                 cgroup: self.cgroup(),
                 reset_disk: false,
@@ -175,7 +112,7 @@ impl World {
 
     /// Directories of the machine's cgroup that exist.
     pub(crate) fn cgroup_dirs(&self) -> Vec<PathBuf> {
-        hierarchies()
+        place::cgroup_trees()
             .into_iter()
             .map(|dir| dir.join(self.cgroup()))
             .filter(|d| d.exists())
@@ -228,9 +165,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // Else the directory could not be removed.
-        rustix::mount::unmount(self.path("image"), rustix::mount::UnmountFlags::DETACH).ok();
-        for dir in hierarchies() {
+        place::unmount_image(self.dir.path());
+        for dir in place::cgroup_trees() {
             let ours = dir.join(&self.name);
             if ours.exists() {
                 remove_cgroup(&ours);
@@ -252,15 +188,8 @@ fn remove_cgroup(dir: &Path) {
     }
 }
 
-fn hierarchies() -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    let is_cgroup = |line: &&str| line.contains(" - cgroup ") || line.contains(" - cgroup2 ");
-    let point = |line: &str| PathBuf::from(line.split(' ').nth(4).expect("a mount point"));
-    mounts.lines().filter(is_cgroup).map(point).collect()
-}
-
 /// The guest init beside the shim.
-fn init_path() -> PathBuf {
+pub(crate) fn init_path() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_dormouse-shim")).with_file_name("dormouse-init");
     assert!(path.exists(), "build the guest init first: `cargo build --release -p init`");
     path

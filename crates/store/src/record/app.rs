@@ -62,6 +62,16 @@ impl Reader<'_> {
         self.all("apps", "SELECT * FROM apps ORDER BY name", [], AppRecord::from_row)
     }
 
+    /// The secret that signs what the app's machines send out; `None` before the first use.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Corrupt`], [`StoreError::NotFound`].
+    pub fn signing_secret(&self, app: &AppName) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT signing_secret FROM apps WHERE name = ?1";
+        self.one("apps", sql, [app.as_str()], |row| row.plain("signing_secret"))?
+            .ok_or_else(|| StoreError::not_found("app", app))
+    }
+
     /// The network of this name in this organisation.
     ///
     /// # Errors
@@ -103,6 +113,19 @@ impl Tx<'_> {
         let (network, at) = (app.network.as_str(), at_column(app.created_at));
         self.execute(sql, (app.name.as_str(), &app.id, &app.org, network, at))?;
         Ok(())
+    }
+
+    /// The app's signing secret; it is `drawn` from now on if the app had none.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn ensure_signing_secret(&self, app: &AppName, drawn: &str) -> Result<String, StoreError> {
+        if let Some(known) = self.signing_secret(app)? {
+            return Ok(known);
+        }
+        let sql = "UPDATE apps SET signing_secret = ?2 WHERE name = ?1";
+        self.execute(sql, (app.as_str(), drawn))?;
+        Ok(drawn.to_owned())
     }
 
     /// Removes an app that has no machines, not even destroyed ones that are still shown.

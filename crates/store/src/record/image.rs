@@ -115,14 +115,21 @@ impl Reader<'_> {
         self.one("tags", sql, [registry, repository, tag], TagRecord::from_row)
     }
 
-    /// The names that lead to an image, `registry/repository:tag`, in order.
+    /// The names that lead to each image, `registry/repository:tag`, in order; one without a name is
+    /// not there.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Corrupt`].
-    pub fn tags_of(&self, digest: &Digest) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT registry || '/' || repository || ':' || tag AS name FROM tags
-                   WHERE digest = ?1 ORDER BY name";
-        self.all("tags", sql, [digest.as_str()], |row| row.plain("name"))
+    pub fn tags_by_image(&self) -> Result<BTreeMap<Digest, Vec<String>>, StoreError> {
+        let sql = "SELECT digest, registry || '/' || repository || ':' || tag AS name FROM tags
+                   ORDER BY name";
+        let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for (digest, name) in
+            self.all("tags", sql, [], |row| Ok((row.parsed("digest")?, row.plain("name")?)))?
+        {
+            names.entry(digest).or_default().push(name);
+        }
+        Ok(names)
     }
 
     /// Whether the app may use a private image without asking its registry.
@@ -168,8 +175,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds an image and its tag, if its name has one. An image that is there already keeps its
-    /// `created_at`, and stays public if it was.
+    /// Adds an image and its tag, if its name has one. An image that is there already keeps its first
+    /// name and its `created_at`, and stays public if it was.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -177,9 +184,9 @@ impl Tx<'_> {
         let sql = "INSERT INTO images
                    (digest, image, size_bytes, created_at, last_used_at, source, config, is_private)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                   ON CONFLICT (digest) DO UPDATE SET image = excluded.image,
-                     size_bytes = excluded.size_bytes, last_used_at = excluded.last_used_at,
-                     source = excluded.source, config = excluded.config,
+                   ON CONFLICT (digest) DO UPDATE SET size_bytes = excluded.size_bytes,
+                     last_used_at = excluded.last_used_at, source = excluded.source,
+                     config = excluded.config,
                      is_private = min(is_private, excluded.is_private)";
         let row = (
             record.image.digest.as_str(),

@@ -4,8 +4,8 @@
 //! one: run this test with `STORE_GOLDEN_WRITE=1` and commit the file; never change an old one.
 
 use crate::sample::{
-    NOW, app_name, digest, event, image, insert_app, machine, machine_id, run_id, started,
-    version_id,
+    NOW, app_name, digest, event, hook, image, insert_app, letter, machine, machine_id, message,
+    run_id, selfhood, started, version_id,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -13,8 +13,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use store::{
     CheckpointRecord, DATABASE_FILE, ImageRecord, MachineFilter, MeterInterval, NewPlan, OwnerKind,
-    PlanId, PlanKind, PlanState, SCHEMA_VERSION, Store, StoreError, TagRecord, TokenReach,
-    TokenRecord, TokenRight, TokenScope, Tx, UsageOf,
+    PlanId, PlanKind, PlanState, Reader, SCHEMA_VERSION, SelfhoodTimer, Store, StoreError,
+    TagRecord, TokenReach, TokenRecord, TokenRight, TokenScope, Tx, UsageOf,
 };
 
 fn golden(version: u32) -> PathBuf {
@@ -47,6 +47,15 @@ fn every_older_store_is_migrated_and_read() {
             });
             assert_eq!(found.expect("they read"), Some(moved_tag()));
         }
+        match version {
+            ..4 => store.read(|reader| {
+                assert_eq!(reader.inbox_bytes(None)?, 0);
+                assert_eq!(reader.inbox_bytes(Some(&app_name()))?, 0);
+                reader.signing_secret(&app_name()).map(|secret| assert_eq!(secret, None))
+            }),
+            4.. => store.read(check_selfhood),
+        }
+        .expect("they read");
     }
 }
 
@@ -88,7 +97,46 @@ fn populate(tx: &Tx<'_>) -> Result<(), StoreError> {
     tx.insert_token(&token())?;
     tx.put_image(&ImageRecord { is_private: true, ..image(2) })?;
     tx.put_tag(&image(2).image, &moved_tag().points_to)?;
-    tx.grant_image(&digest(2), app_name().as_str())
+    tx.grant_image(&digest(2), app_name().as_str())?;
+    populate_selfhood(tx)
+}
+
+fn populate_selfhood(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.put_selfhood(&selfhood(1))?;
+    tx.put_policy(&digest(11), "{\"rules\":[]}")?;
+    tx.put_message(&message(1, 1), "first")?;
+    tx.put_message(&message(1, 2), "other")?;
+    tx.put_message(&message(1, 3), "third")?;
+    tx.mark_delivered(&machine_id(1), 2, 5, NOW)?;
+    tx.remove_message(&machine_id(1), 1, NOW)?;
+    tx.bury_message(&machine_id(1), 2, NOW, 100)?;
+    tx.append_trace(&machine_id(1), 1, NOW, "{\"seq\":1}")?;
+    tx.put_hook(&hook("mail"))?;
+    tx.put_outbox(&letter(1), 10)?;
+    tx.ensure_signing_secret(&app_name(), "drawn").map(drop)
+}
+
+/// What [`populate_selfhood`] left.
+fn check_selfhood(reader: &Reader<'_>) -> Result<(), StoreError> {
+    let id = machine_id(1);
+    assert_eq!(reader.selfhood(&id)?, Some(selfhood(1)));
+    let timer = SelfhoodTimer { machine: id.clone(), app: app_name(), next_at: Some(NOW) };
+    assert_eq!(reader.selfhood_timers()?, [timer]);
+    assert_eq!(reader.policy(&digest(11))?.as_deref(), Some("{\"rules\":[]}"));
+    assert_eq!(reader.messages_after(&id, 0, 10)?, [message(1, 3)]);
+    assert_eq!(reader.message_body(&id, 3)?.as_deref(), Some("third"));
+    let dead = store::MessageRecord { deliveries: 5, hidden_until: NOW, ..message(1, 2) };
+    assert_eq!(reader.dead_letters(&id, 10)?, [(dead, "other".to_owned())]);
+    let seen = reader.message_seen(&id, "id-1")?.expect("an id is remembered");
+    assert_eq!((seen.seq, seen.forget_at), (1, Some(NOW)));
+    assert_eq!(reader.inbox_bytes(None)?, message(1, 3).bytes);
+    assert_eq!(reader.inbox_bytes(Some(&app_name()))?, message(1, 3).bytes);
+    let trace = reader.trace(&id, 0, 10)?;
+    assert_eq!((trace.len(), trace[0].json.as_str()), (1, "{\"seq\":1}"));
+    assert_eq!(reader.hooks(&app_name())?, [hook("mail")]);
+    assert_eq!(reader.outbox_of(&id)?, [letter(1)]);
+    assert_eq!(reader.signing_secret(&app_name())?.as_deref(), Some("drawn"));
+    Ok(())
 }
 
 fn moved_tag() -> TagRecord {

@@ -86,8 +86,13 @@ fn tags_move_and_images_without_a_tag_have_none() {
     });
     let tag = store.read(|r| r.tag("local", "debian", "v1")).expect("reads");
     assert_eq!(tag, Some(TagRecord { digest: digest(2), points_to: digest(3) }));
-    let names = |n| store.read(|r| r.tags_of(&digest(n))).expect("reads");
-    assert_eq!((names(1), names(2)), (vec![], vec!["local/debian:v1".to_owned()]));
+    let names = || store.read(|r| r.tags_by_image()).expect("reads");
+    assert_eq!(names(), [(digest(2), vec!["local/debian:v1".to_owned()])].into());
+    let other = ImageRef { tag: "v2".to_owned(), ..image(1).image };
+    write(&store, move |tx| tx.put_image(&ImageRecord { image: other, ..image(1) }));
+    let first = store.read(|r| r.image(&digest(1))).expect("reads").expect("it is there");
+    assert_eq!(first.image, image(1).image, "it keeps the name that it came by");
+    assert_eq!(names()[&digest(1)], ["local/debian:v2"]);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use model::{UnixMs, VersionId};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use store::{
-    AppRecord, EventRecord, ImageRecord, MachineRecord, NetworkRecord, Store, StoreError, Tx,
+    AppRecord, EventRecord, HookRecord, ImageRecord, MachineRecord, MessageRecord, NetworkRecord,
+    OutboxRecord, SelfhoodRecord, Store, StoreError, Tx,
 };
 use tempfile::TempDir;
 
@@ -176,6 +177,61 @@ pub(crate) fn event(n: u32, machine: u32) -> EventRecord {
         "message": format!("number {n}"),
     }));
     EventRecord { id: event_id(n), machine: machine_id(machine), at: NOW, news }
+}
+
+/// What machine `n` remembers; its policy is [`digest`] `10 + n`.
+pub(crate) fn selfhood(n: u32) -> SelfhoodRecord {
+    SelfhoodRecord {
+        machine: machine_id(n),
+        revision: 3,
+        next_at: Some(NOW),
+        policy: Some(digest(10 + n)),
+        record: format!("{{\"v\":1,\"revision\":3,\"intent\":{{\"objective\":\"{n}\"}}}}"),
+    }
+}
+
+/// A message of five bytes that was not delivered yet.
+pub(crate) fn message(machine: u32, seq: u64) -> MessageRecord {
+    MessageRecord {
+        machine: machine_id(machine),
+        seq,
+        id: Some(format!("id-{seq}")),
+        from: "token:mail".to_owned(),
+        at: NOW,
+        bytes: 5,
+        hops: 1,
+        wake: true,
+        deliveries: 0,
+        hidden_until: UnixMs(0),
+    }
+}
+
+pub(crate) fn hook(name: &str) -> HookRecord {
+    HookRecord {
+        app: app_name(),
+        name: name.to_owned(),
+        machine: machine_id(1),
+        secret: Some("s3cret".to_owned()),
+        signature: "{\"kind\":\"hmac\"}".to_owned(),
+        wake: true,
+        created_at: NOW,
+    }
+}
+
+/// Something that machine 1 has to send, as it is stored under this number.
+pub(crate) fn letter(seq: u64) -> OutboxRecord {
+    OutboxRecord {
+        seq,
+        machine: machine_id(1),
+        app: app_name(),
+        rule: "tell".to_owned(),
+        url: "https://example.org/in".to_owned(),
+        body: format!("number {seq}"),
+        created_at: NOW,
+        attempts: 0,
+        next_at: NOW,
+        last_error: None,
+    }
 }
 
 fn image_config() -> Value {

@@ -29,6 +29,28 @@ impl Instance {
         self.try_request(method, target, &body).unwrap_or_else(|e| panic!("{method} {target}: {e}"))
     }
 
+    /// Sends one request whose body says that it is JSON, with further headers.
+    ///
+    /// # Panics
+    /// Nobody answers.
+    #[must_use]
+    #[track_caller]
+    pub fn request_with(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Reply {
+        let endpoint = self.endpoint().expect("it has listened");
+        let unix = endpoint["unix"].as_str().expect("a unix socket");
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        http::request(Path::new(unix), method, target, &all, &body)
+            .unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    }
+
     /// GET.
     ///
     /// # Panics

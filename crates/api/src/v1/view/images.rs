@@ -12,6 +12,7 @@ pub(in crate::v1) fn image(info: &control::ImageInfo) -> ImageInfo {
     let image = &info.image;
     ImageInfo {
         name: reference(image),
+        tags: info.tags.clone(),
         digest: image.digest.to_string(),
         registry: image.registry.clone(),
         repository: image.repository.clone(),
@@ -44,7 +45,6 @@ pub(in crate::v1) fn image_detail(detail: &control::ImageDetail) -> ImageDetail 
             labels: config.labels.clone(),
         },
         layers: detail.layers.iter().map(layer).collect(),
-        tags: detail.tags.clone(),
         machines: detail.machines.iter().map(ToString::to_string).collect(),
     }
 }

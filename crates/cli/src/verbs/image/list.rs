@@ -9,11 +9,11 @@ pub(super) async fn list(context: &Context) -> anyhow::Result<()> {
     context.show(&images, |images| table(images))
 }
 
-/// Images, one a line.
+/// Images, one line for each name, as with Docker.
 pub(super) fn table(images: &[ImageInfo]) -> String {
-    let row = |image: &ImageInfo| {
+    let row = |image: &ImageInfo, name: &str| {
         [
-            image.name.clone(),
+            name.to_owned(),
             images::short(&image.digest),
             output::bytes(image.size_bytes),
             output::bytes(image.shared_bytes),
@@ -21,6 +21,14 @@ pub(super) fn table(images: &[ImageInfo]) -> String {
             image.machine_count.to_string(),
         ]
     };
-    let rows: Vec<_> = images.iter().map(row).collect();
+    let named = images.iter().flat_map(|image| names(image).map(move |name| row(image, name)));
+    let rows: Vec<_> = named.collect();
     output::table(["NAME", "DIGEST", "SIZE", "SHARED", "USED", "MACHINES"], &rows)
+}
+
+/// The name that an image came by, and those that it got later.
+fn names(image: &ImageInfo) -> impl Iterator<Item = &str> {
+    let is_other = |tag: &&str| tag.strip_prefix("local/").unwrap_or(tag) != image.name;
+    let others = image.tags.iter().map(String::as_str).filter(is_other);
+    std::iter::once(image.name.as_str()).chain(others)
 }

@@ -38,7 +38,7 @@ fn facts(detail: &ImageDetail) -> Vec<(&'static str, String)> {
         ("private", is_private.to_owned()),
         ("created", info.created_at.clone()),
         ("used", info.last_used_at.clone()),
-        ("tags", detail.tags.join(" ")),
+        ("tags", detail.info.tags.join(" ")),
         ("machines", detail.machines.join(" ")),
         ("entrypoint", words(&config.entrypoint)),
         ("cmd", words(&config.cmd)),

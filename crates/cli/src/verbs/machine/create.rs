@@ -47,6 +47,9 @@ pub(crate) struct Wish {
     /// A label
     #[arg(long, short, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// Policy by which it governs its own sleep, JSON
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 }
 
 impl Wish {
@@ -74,6 +77,7 @@ impl Wish {
             guest: (guest != Guest::default()).then_some(guest),
             restart: self.restart.as_ref().map(restart),
             rootfs: self.disk.map(rootfs),
+            policy: self.policy.as_deref().map(read_json).transpose()?,
             metadata: unless_empty(
                 self.label.iter().map(|entry| label(entry)).collect::<Result<Vec<_>, _>>()?,
             ),
@@ -129,7 +133,7 @@ pub(super) async fn create(context: &Context, args: &CreateArgs) -> anyhow::Resu
     ensure_app(context, &args.app).await?;
     let machine = match &args.config {
         Some(file) => {
-            let config = read_config(file)?;
+            let config = read_json(file)?;
             let client = client_for(context, config["image"].as_str().unwrap_or_default()).await?;
             let body = serde_json::json!({
                 "config": config, "name": args.wish.name, "skip_launch": args.skip_launch,
@@ -183,7 +187,7 @@ pub(crate) async fn ensure_app(context: &Context, app: &str) -> anyhow::Result<(
     }
 }
 
-fn read_config(file: &std::path::Path) -> anyhow::Result<serde_json::Value> {
+fn read_json(file: &std::path::Path) -> anyhow::Result<serde_json::Value> {
     let text = if file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())
     } else {

@@ -27,6 +27,29 @@ const ALLOWED: [(i32, Option<i32>); 8] = [
     (136, None),
 ];
 
+/// What keeps machines from the devices of this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceGuard {
+    /// The devices controller of cgroup v1: nodes may be made, and not opened.
+    Controller,
+    /// An eBPF program at each machine's cgroup v2, with the same rules.
+    Program,
+    /// No cgroup does, so machines may make no nodes: the capability MKNOD is dropped.
+    NoNodes,
+}
+
+impl DeviceGuard {
+    /// That of this host. Whether the kernel lets us load programs shows only when one is loaded.
+    #[must_use]
+    pub fn of_host() -> Self {
+        let Ok(hierarchies) = Hierarchies::detect() else { return Self::NoNodes };
+        if hierarchies.v1_of(Controller::Devices).is_some() {
+            return Self::Controller;
+        }
+        DeviceProgram::for_host(&hierarchies).map_or(Self::NoNodes, |_program| Self::Program)
+    }
+}
+
 /// Confines a v1 directory.
 pub(super) fn set_v1(dir: &Path) -> Result<(), EngineError> {
     write(&dir.join("devices.deny"), "a")?;

@@ -16,6 +16,9 @@ impl Sim {
         match visitors::wish(&mut self.chance) {
             Wish::Want(want, cause) => self.want(want, cause),
             Wish::Call(call) => self.call(call),
+            Wish::Forgive => {
+                self.submit(&Event::Forgive);
+            }
             Wish::HoldDown(on) => {
                 let until = Some(self.now().plus(DurationMs(HOUR)));
                 let hold = on.then(|| HoldDown { reason: "repair".to_owned(), until });

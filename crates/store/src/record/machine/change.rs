@@ -175,7 +175,8 @@ impl Tx<'_> {
         expect_machine(id, self.execute(sql, (id.as_str(), at_column(updated_at)))?)
     }
 
-    /// Forgets a destroyed machine: row, versions, events, plans and refs. Metering stays.
+    /// Forgets a destroyed machine: row, versions, events, plans, refs, what was left of its
+    /// selfhood, trace, hooks and what it had to send. Metering stays.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when it is not destroyed, [`StoreError::NotFound`].
@@ -187,12 +188,17 @@ impl Tx<'_> {
         if state != "destroyed" {
             return Err(StoreError::conflict("machine", id, "destroyed", state));
         }
+        self.remove_selfhood(id)?; // asks for the app, so the row must still be there
         for sql in [
             "DELETE FROM machines WHERE id = ?1",
             "DELETE FROM versions WHERE machine = ?1",
             "DELETE FROM events WHERE machine = ?1",
             "DELETE FROM plans WHERE machine = ?1",
             "DELETE FROM refs WHERE owner_kind = 'machine' AND owner = ?1",
+            "DELETE FROM trace WHERE machine = ?1",
+            "DELETE FROM policy_uses WHERE machine = ?1",
+            "DELETE FROM hooks WHERE machine = ?1",
+            "DELETE FROM outbox WHERE machine = ?1",
         ] {
             self.execute(sql, [id.as_str()])?;
         }

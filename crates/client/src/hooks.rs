@@ -1,0 +1,59 @@
+//! Hooks of an app, and the secret that signs what it sends.
+
+use crate::path::{self, encoded};
+use crate::{Client, ClientError};
+use api::contract::Ok as Done;
+use api::contract::hooks::{Hook, PutHook, SigningSecret};
+use hyper::Method;
+
+impl Client {
+    /// Makes a hook, in place of the one of this name. A secret that was drawn is in the answer, and
+    /// nowhere else.
+    ///
+    /// # Errors
+    /// [`ClientError`]; codes `machine_not_found`, `invalid_hook_…`, `too_many_hooks`.
+    pub async fn put_hook(
+        &self,
+        app: &str,
+        name: &str,
+        wish: &PutHook,
+    ) -> Result<Hook, ClientError> {
+        self.call(Method::PUT, &of_hook(app, name), wish).await
+    }
+
+    /// The hooks of an app.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn hooks(&self, app: &str) -> Result<Vec<Hook>, ClientError> {
+        self.get(&path::app(app, "/hooks")).await
+    }
+
+    /// One hook.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn hook(&self, app: &str, name: &str) -> Result<Hook, ClientError> {
+        self.get(&of_hook(app, name)).await
+    }
+
+    /// Removes a hook.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn remove_hook(&self, app: &str, name: &str) -> Result<(), ClientError> {
+        self.delete::<Done>(&of_hook(app, name)).await.map(|_| ())
+    }
+
+    /// What notifications of an app are signed with.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn signing_secret(&self, app: &str) -> Result<SigningSecret, ClientError> {
+        self.get(&path::app(app, "/signing-secret")).await
+    }
+}
+
+fn of_hook(app: &str, name: &str) -> String {
+    path::app(app, &format!("/hooks/{}", encoded(name)))
+}

@@ -1,0 +1,232 @@
+//! Hooks of apps, what is posted to them, and the secret that signs what apps send.
+
+use super::{Answer, Control};
+use crate::error::ControlError;
+use crate::hooks::{
+    self, HOOK_NAME_MAX_BYTES, HOOKS_MAX, Hook, HookPost, HookPosted, HookRefused, HookSignature,
+    HookWish, SecretWish, standard,
+};
+use crate::inner::chance;
+use govern::write::{Message, Reply};
+use model::{AppName, MachineId, State};
+use store::{HookRecord, StoreError};
+
+impl Control {
+    /// Makes a hook, in place of the one of this name. The secret is returned when it was drawn
+    /// here, and never again.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] for app or machine, [`ControlError::Invalid`].
+    pub async fn put_hook(
+        &self,
+        app: &AppName,
+        name: &str,
+        wish: HookWish,
+    ) -> Answer<(Hook, Option<String>)> {
+        expect_name(name)?;
+        self.app(app)?;
+        let machine = self.machine_called(app, &wish.machine)?;
+        let before = self.inner.store.read(|reader| reader.hook(app, name))?;
+        let signature = match (wish.signature, &before) {
+            (Some(signature), _) => signature,
+            (None, Some(before)) => signature_of(before)?,
+            (None, None) => HookSignature::standard(),
+        };
+        let drawn =
+            matches!(wish.secret, SecretWish::Generate).then(|| signature.secret_from(chance()));
+        let secret = match wish.secret {
+            SecretWish::Keep => before.and_then(|before| before.secret),
+            SecretWish::Given(secret) => Some(secret),
+            SecretWish::Generate => drawn.clone(),
+        };
+        expect_secret(secret.as_deref(), &signature)?;
+        let record = HookRecord {
+            app: app.clone(),
+            name: name.to_owned(),
+            machine,
+            secret,
+            signature: serde_json::to_string(&signature).map_err(|e| bug(&e))?,
+            wake: wish.wake,
+            created_at: model::clock::now(),
+        };
+        let hook = hook_of(record.clone())?;
+        let is_stored = self
+            .inner
+            .store
+            .write("hook.put", move |tx| {
+                let others = tx.hooks(&record.app)?;
+                let n_others = others.iter().filter(|other| other.name != record.name).count();
+                if n_others >= HOOKS_MAX {
+                    return Ok(false);
+                }
+                tx.put_hook(&record).map(|()| true)
+            })
+            .await?;
+        if is_stored { Ok((hook, drawn)) } else { Err(too_many()) }
+    }
+
+    /// The hooks of an app, by name.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] for the app.
+    pub fn hooks(&self, app: &AppName) -> Answer<Vec<Hook>> {
+        self.app(app)?;
+        let records = self.inner.store.read(|reader| reader.hooks(app))?;
+        records.into_iter().map(hook_of).collect()
+    }
+
+    /// A hook.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn hook(&self, app: &AppName, name: &str) -> Answer<Hook> {
+        let record = self.inner.store.read(|reader| reader.hook(app, name))?;
+        record.map(hook_of).unwrap_or(Err(ControlError::NotFound { what: "hook" }))
+    }
+
+    /// Removes a hook.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn remove_hook(&self, app: &AppName, name: &str) -> Answer<()> {
+        let (app, name) = (app.clone(), name.to_owned());
+        let removed =
+            self.inner.store.write("hook.remove", move |tx| tx.remove_hook(&app, &name)).await?;
+        if removed { Ok(()) } else { Err(ControlError::NotFound { what: "hook" }) }
+    }
+
+    /// Posts to a hook, as anybody may who knows it, and its secret if it has one.
+    ///
+    /// # Errors
+    /// [`HookRefused`].
+    pub async fn post_to_hook(
+        &self,
+        app: &AppName,
+        name: &str,
+        post: HookPost,
+    ) -> Result<HookPosted, HookRefused> {
+        let found = self.inner.store.read(|reader| reader.hook(app, name));
+        let record = found.map_err(ControlError::from)?.ok_or(HookRefused::Unknown)?;
+        let now = model::clock::now();
+        let mut scheme = None;
+        if let Some(secret) = &record.secret {
+            let signature = signature_of(&record)?;
+            signature.verify(secret, &post, now)?;
+            scheme = Some(signature.scheme);
+        }
+        self.inner.hooks.admit(app, name, now)?;
+        let id = hooks::id_of(name, &post, scheme);
+        self.fill_inbox(&record, Message { id, body: post.body, hops: 0, wake: record.wake }).await
+    }
+
+    /// Hands a letter of the app's own to one of its hooks: no signature is needed within a house,
+    /// but it counts like any other post, and it has passed a machine.
+    pub(crate) async fn deliver_to_hook(
+        &self,
+        app: &AppName,
+        name: &str,
+        id: &str,
+        body: &str,
+    ) -> Result<HookPosted, HookRefused> {
+        let found = self.inner.store.read(|reader| reader.hook(app, name));
+        let record = found.map_err(ControlError::from)?.ok_or(HookRefused::Unknown)?;
+        self.inner.hooks.admit(app, name, model::clock::now())?;
+        let id = Some(hooks::message_id(name, id));
+        let message = Message { id, body: body.to_owned(), hops: 1, wake: record.wake };
+        self.fill_inbox(&record, message).await
+    }
+
+    async fn fill_inbox(
+        &self,
+        hook: &HookRecord,
+        message: Message,
+    ) -> Result<HookPosted, HookRefused> {
+        let write = govern::Write::Post(message);
+        match self.self_write(&hook.machine, write, hooks::writer_of(&hook.name)).await {
+            Ok(written) => match written.reply {
+                Reply::Posted { seq, is_new } => Ok(HookPosted { seq, is_new }),
+                other => Err(bug(&format!("a post was answered with {other:?}")).into()),
+            },
+            Err(ControlError::NotFound { .. }) => Err(HookRefused::Unknown),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The secret that signs what the app's machines send; drawn when it is first asked for.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn signing_secret(&self, app: &AppName) -> Answer<String> {
+        let known = self.inner.store.read(|reader| reader.signing_secret(app));
+        let known = match known {
+            Err(StoreError::NotFound { .. }) => return Err(ControlError::NotFound { what: "app" }),
+            known => known?,
+        };
+        if let Some(secret) = known {
+            return Ok(secret);
+        }
+        let (app, drawn) = (app.clone(), standard::secret_from(chance()));
+        let ensure = move |tx: &store::Tx<'_>| tx.ensure_signing_secret(&app, &drawn);
+        Ok(self.inner.store.write("app.signing_secret", ensure).await?)
+    }
+
+    /// The machine of the app with this id or name.
+    fn machine_called(&self, app: &AppName, called: &str) -> Answer<MachineId> {
+        let found = self.inner.store.read(|reader| match called.parse::<MachineId>() {
+            Ok(id) => reader.machine(&id),
+            Err(_no_id) => reader.machine_by_name(app, called),
+        })?;
+        found
+            .filter(|record| record.app == *app)
+            .filter(|record| !matches!(record.machine.state, State::Destroyed { .. }))
+            .map(|record| record.id)
+            .ok_or(ControlError::NotFound { what: "machine" })
+    }
+}
+
+fn hook_of(record: HookRecord) -> Answer<Hook> {
+    let signature = record.secret.is_some().then(|| signature_of(&record)).transpose()?;
+    let HookRecord { app, name, machine, wake, created_at, .. } = record;
+    Ok(Hook { app, name, machine, wake, signature, created_at })
+}
+
+fn signature_of(record: &HookRecord) -> Answer<HookSignature> {
+    serde_json::from_str(&record.signature).map_err(|e| bug(&e))
+}
+
+fn bug(error: &dyn std::fmt::Display) -> ControlError {
+    ControlError::Bug { message: error.to_string() }
+}
+
+fn expect_name(name: &str) -> Answer<()> {
+    if hooks::is_hook_name(name) {
+        return Ok(());
+    }
+    Err(ControlError::Invalid {
+        code: "invalid_hook_name",
+        message: "this is no name of a hook".to_owned(),
+        hint: format!("use 1 to {HOOK_NAME_MAX_BYTES} letters, digits, `_` or `-`"),
+    })
+}
+
+fn expect_secret(secret: Option<&str>, signature: &HookSignature) -> Answer<()> {
+    if secret.is_none_or(|secret| signature.takes(secret)) {
+        return Ok(());
+    }
+    Err(ControlError::Invalid {
+        code: "invalid_hook_secret",
+        message: "the secret does not suit the scheme".to_owned(),
+        hint:
+            "send `{\"generate\": true}`; for `standard-webhooks` a secret is `whsec_` and 24 to \
+               64 bytes in base64, for the others 8 to 256 bytes of text"
+                .to_owned(),
+    })
+}
+
+fn too_many() -> ControlError {
+    ControlError::Precondition {
+        code: "too_many_hooks",
+        message: format!("the app has {HOOKS_MAX} hooks already"),
+        hint: "remove one that is no longer needed",
+    }
+}

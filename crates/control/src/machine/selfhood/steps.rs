@@ -1,0 +1,100 @@
+//! What a step of the machine's life means for its self.
+
+use super::reports::{self, Step};
+use super::sheet::Sheet;
+use crate::error::ControlError;
+use crate::machine::commit::{Along, is_transient};
+use crate::machine::task::Task;
+use govern::{Report, Write};
+use model::{Event, Next, State, UnixMs};
+
+impl Task {
+    /// What the platform notes of a step, on the sheet that is stored with it.
+    pub(in crate::machine) fn noted(
+        &mut self,
+        event: &Event,
+        next: &Next,
+        along: &mut Along,
+        now: UnixMs,
+    ) -> Result<(), ControlError> {
+        if matches!(next.machine.state, State::Destroyed { .. }) {
+            along.sheet = None;
+            return Ok(());
+        }
+        let own = self.own()?.clone();
+        let notes = reports::of_step(&Step {
+            event,
+            before: self.state(),
+            next,
+            selfhood: along.sheet.as_ref().map_or(&own.selfhood, |sheet| &sheet.own.selfhood),
+            is_governed: own.is_governed(&self.record.machine),
+            is_cold: self.is_cold,
+            is_own_word: along.is_own_word,
+            now,
+        });
+        let is_end = matches!(event, Event::RunExited { .. });
+        if notes.is_empty() && !is_end {
+            return Ok(());
+        }
+        let mut sheet =
+            along.sheet.take().unwrap_or_else(|| Sheet::new(&own, &self.inner.config.boot));
+        if is_end {
+            let used_ms = self.uncounted_cpu_ms(&own.policy);
+            sheet.report(Report::Cpu { used_ms }, now);
+            match self.trim(&mut sheet, now) {
+                Ok(()) => {}
+                Err(error) if is_transient(&error) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(machine = %self.id, %error, "its trace is cut later");
+                }
+            }
+        }
+        for (note, at) in notes {
+            match note {
+                Write::Report(report) => sheet.report(report, at),
+                note => sheet.write_by_platform(&note, at)?,
+            }
+        }
+        along.sheet = Some(sheet);
+        Ok(())
+    }
+
+    /// What a committed step means for what comes: a new state is a reason to evaluate.
+    pub(in crate::machine) fn stepped(&mut self, event: &Event, before: &State) {
+        let state = &self.record.machine.state;
+        if before == state {
+            return;
+        }
+        self.must_evaluate = true;
+        if reports::loses_ram(event, before, state) {
+            self.is_cold = true;
+        } else if matches!(state, State::Started { .. } | State::Stopped { .. }) {
+            self.is_cold = false;
+        }
+        if !is_waking(state) {
+            self.turn = None;
+        }
+    }
+}
+
+/// Whether a wake is under way that needs the host now. While it waits for the end of something else,
+/// other machines may take their turn.
+const fn is_waking(state: &State) -> bool {
+    matches!(
+        state,
+        State::Starting { .. }
+            | State::Suspended { wake: Some(_), .. }
+            | State::Suspending { wake: Some(_), .. }
+    )
+}
+
+/// Whether a wake begins at once in this state: then it takes a turn.
+pub(super) const fn wakes_at_once(state: &State) -> bool {
+    matches!(
+        state,
+        State::Stopped { .. }
+            | State::Failed { .. }
+            | State::Backoff { .. }
+            | State::Suspended { wake: None, .. }
+    )
+}

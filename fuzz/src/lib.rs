@@ -1,0 +1,5 @@
+//! What the fuzz targets share.
+
+mod pen;
+
+pub use pen::{NOW, Pen};
