@@ -144,14 +144,40 @@ impl Task {
 
     /// Stores a step; one toward the machine's end finds room also on a full disk.
     async fn commit(&self, step: Step) -> Result<(), StoreError> {
-        let frees =
-            matches!(step.machine.state, State::Destroying { .. } | State::Destroyed { .. });
+        let state = &step.machine.state;
+        let frees = matches!(state, State::Destroying { .. } | State::Destroyed { .. });
+        let has_ended = matches!(state, State::Destroying { run: None, .. });
         let step = Arc::new(step);
         let write = move |tx: &Tx<'_>| step.write(tx);
-        if frees {
-            self.inner.write_freeing("machine.step", write).await
-        } else {
-            self.inner.store.write("machine.step", write).await
+        if !frees {
+            return self.inner.store.write("machine.step", write).await;
+        }
+        match self.inner.write_freeing("machine.step", write.clone()).await {
+            Err(StoreError::DiskFull) if has_ended && self.remove_disk_early().await => {
+                self.inner.store.write("machine.step", write).await
+            }
+            other => other,
+        }
+    }
+
+    /// Removes the disk of a machine before its end is stored, when nothing else is left to give:
+    /// what its last run still had in the page cache may have taken the ballast's room. Only once
+    /// its destruction is stored; the plan to come finds that step done. Whether the disk is gone.
+    async fn remove_disk_early(&self) -> bool {
+        if !matches!(self.state(), State::Destroying { .. }) {
+            return false;
+        }
+        let (inner, id) = (Arc::clone(&self.inner), self.id.clone());
+        match tokio::task::spawn_blocking(move || inner.disks.remove(&id)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(machine = %self.id, %error, "its disk cannot be removed yet");
+                false
+            }
+            Err(panic) => {
+                tracing::error!(machine = %self.id, %panic, "its disk is not removed");
+                false
+            }
         }
     }
 }
