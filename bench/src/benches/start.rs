@@ -143,14 +143,15 @@ fn cold(
 ) -> anyhow::Result<Option<Row>> {
     let rounds = usize::try_from(setting.options.cold_rounds)?;
     let mut samples = Samples::default();
+    let mut dormouse = Dormouse::new("dormouse_cold", instance, machines)?;
     for round in 0..rounds {
         words::tell(&format!("cold round {} of {rounds}", round + 1));
         instance.kill_control()?;
         drop_caches()?;
-        let mut dormouse = Dormouse::new("dormouse_cold", instance, machines)?;
+        dormouse.reconnect()?;
         samples.push(one(setting, &mut dormouse, round, false)?);
     }
-    Ok((rounds > 0).then(|| Row::timed("dormouse_cold", &samples)))
+    Ok((rounds > 0).then(|| row(&dormouse, &samples)))
 }
 
 fn drop_caches() -> anyhow::Result<()> {

@@ -47,6 +47,12 @@ impl Dormouse {
             details: Details::default(),
         })
     }
+
+    /// Connects to the control process that serves now.
+    pub(crate) fn reconnect(&mut self) -> anyhow::Result<()> {
+        self.api = self.instance.connect()?;
+        Ok(())
+    }
 }
 
 impl Starts for Dormouse {

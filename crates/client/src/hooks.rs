@@ -4,6 +4,7 @@ use crate::path::{self, encoded};
 use crate::{Client, ClientError};
 use api::contract::Ok as Done;
 use api::contract::hooks::{Hook, PutHook, SigningSecret};
+use api::contract::selfhood::Outbox;
 use hyper::Method;
 
 impl Client {
@@ -51,6 +52,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn signing_secret(&self, app: &str) -> Result<SigningSecret, ClientError> {
         self.get(&path::app(app, "/signing-secret")).await
+    }
+
+    /// Notifications of a machine that wait to be delivered.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn outbox(&self, app: &str, id: &str) -> Result<Outbox, ClientError> {
+        self.get(&path::selfhood(app, id, "/outbox")).await
     }
 }
 

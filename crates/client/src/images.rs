@@ -27,7 +27,7 @@ impl Client {
     /// may.
     ///
     /// # Errors
-    /// [`ClientError`]; codes `invalid_image`, `image_denied`, `registry_…`.
+    /// [`ClientError`]; codes `invalid_image`, `image_…`, `registry_…`.
     pub async fn pull_image(&self, reference: &str) -> Result<PullStream, ClientError> {
         let path = "/v1/images/pull";
         let wish = PullImage { image: reference.to_owned() };
@@ -38,7 +38,7 @@ impl Client {
     /// Makes an image from a file or directory of the daemon's host.
     ///
     /// # Errors
-    /// [`ClientError`]; codes `invalid_image`, `disk_full`.
+    /// [`ClientError`]; codes `image_…`, `disk_full`.
     pub async fn import_image(&self, path: &str, name: &str) -> Result<ImageInfo, ClientError> {
         let wish = ImportImage { path: path.to_owned(), name: name.to_owned() };
         let request = self.request(Method::POST, "/v1/images/import", &wish, &[])?;

@@ -11,7 +11,7 @@ mod life;
 mod machines;
 mod selfhood;
 
-pub use selfhood::WholeRead;
+pub use selfhood::Export;
 
 use crate::checkpoints;
 use crate::error::ControlError;

@@ -89,7 +89,7 @@ impl Governor {
         }
     }
 
-    /// Begins to govern: the wheel is filled at once, then every machine that remembers something is
+    /// Begins to govern: the wheel is filled at once, then every machine that can act by itself is
     /// evaluated, overdue ones first. To be called after recovery.
     pub(crate) fn run(inner: &Arc<Inner>) {
         let tell = Arc::clone(inner);

@@ -20,11 +20,13 @@ pub use signature::{BadSignature, HookSignature, InvalidHookSignature, Signature
 use crate::error::ControlError;
 use govern::Writer;
 use govern::limits::{MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX};
-use model::{AppName, DurationMs, MachineId, UnixMs, hex_of};
+use model::{AppName, MachineId, UnixMs, hex_of};
 use rate::Rates;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Hooks of one app: every service that somebody has, and then some.
 pub const HOOKS_MAX: usize = 64;
@@ -123,7 +125,7 @@ pub enum HookRefused {
     #[error("more than {HOOK_PER_SECOND} posts a second")]
     Rate {
         /// When the next one may come.
-        wait: DurationMs,
+        wait: Duration,
     },
     /// The inbox did not take it.
     #[error("the message was not stored")]
@@ -138,7 +140,7 @@ pub(crate) struct Hooks {
 
 impl Hooks {
     /// Counts a post.
-    pub(crate) fn admit(&self, app: &AppName, hook: &str, now: UnixMs) -> Result<(), HookRefused> {
+    pub(crate) fn admit(&self, app: &AppName, hook: &str, now: Instant) -> Result<(), HookRefused> {
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates.admit((app.clone(), hook.to_owned()), now).map_err(|wait| HookRefused::Rate { wait })
     }

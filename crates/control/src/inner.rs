@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use store::{StoreError, Tx};
 use tokio::io::DuplexStream;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -22,6 +23,9 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 /// Requests that may wait for one machine. A thousand would be a bug of the caller; more than a few
 /// dozen already means that nobody will read the answers.
 pub(crate) const MACHINE_QUEUE_MAX: usize = 256;
+
+/// Wait before the store is asked once more for what it could not do or say: a full disk, mostly.
+pub(crate) const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// Where things are and how control behaves; fixed at start.
 #[derive(Clone, Debug)]

@@ -15,6 +15,7 @@
 //! * `pulls`: images from registries.
 //! * `recover`: starting is recovering.
 
+mod bucket;
 mod capacity;
 mod checkpoints;
 pub mod control;
@@ -39,7 +40,7 @@ mod watch;
 
 pub use capacity::{CPU_OVERCOMMIT, RAM_OVERCOMMIT};
 pub use checkpoints::CHECKPOINT_RETENTION;
-pub use control::{Control, WholeRead};
+pub use control::{Control, Export as SelfExport};
 pub use error::{Advice, ControlError, Fault, StateConflict};
 pub use facade::*;
 pub use hooks::{

@@ -15,7 +15,7 @@ mod delivery;
 mod worker;
 
 pub use backoff::{GIVE_UP_AFTER as NOTIFY_GIVE_UP_AFTER, WAIT_FIRST as NOTIFY_WAIT_FIRST};
-pub(crate) use body::{letters, put};
+pub(crate) use body::{letters, put, waiting, waybill};
 pub(crate) use worker::deliver_for_ever;
 
 use crate::error::ControlError;

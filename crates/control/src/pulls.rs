@@ -31,7 +31,9 @@ pub(crate) use registries::way_inside;
 use crate::error::ControlError;
 use crate::inner::Inner;
 use board::{Board, Brought, JobState};
+use find::Use;
 use job::{ConfigBlob, SharedConfig};
+use model::spec::ImageRef;
 use model::{Digest, MachineId};
 use net::Router;
 use net::router::Egress;
@@ -58,13 +60,21 @@ pub(crate) struct Pulls {
 
 #[derive(Debug, Default)]
 struct UnderWay {
-    jobs: HashMap<JobKey, watch::Receiver<JobState>>,
+    jobs: HashMap<JobKey, Running>,
     /// Configs of images that somebody waits for.
     configs: HashMap<JobKey, Weak<OnceCell<Arc<ConfigBlob>>>>,
     /// One pull of an image at a time, from wherever.
     locks: HashMap<Digest, Weak<tokio::sync::Mutex<()>>>,
     /// What machines that are being prepared wait for, with the credentials for it.
     wishes: HashMap<MachineId, Target>,
+}
+
+/// A pull under way.
+#[derive(Debug)]
+struct Running {
+    state: watch::Receiver<JobState>,
+    /// What those have asked for who joined it, each once: one image may have many tags.
+    joined: Vec<Use>,
 }
 
 /// Pulls of the same image from the same place are one. From another place they are not: whoever has
@@ -79,20 +89,27 @@ struct JobKey {
 
 /// A pull that somebody waits for.
 #[derive(Debug)]
-pub(crate) struct Job(watch::Receiver<JobState>);
+pub(crate) struct Job {
+    state: watch::Receiver<JobState>,
+    /// The image under the name that was asked for: those who share a pull may have asked for others.
+    image: ImageRef,
+}
 
 impl Job {
     /// One that has ended already: the image is here.
     pub(crate) fn done(record: ImageRecord) -> Self {
-        Self(watch::channel(JobState::ended(Brought { record, is_new: false })).1)
+        let image = record.image.clone();
+        let state = watch::channel(JobState::ended(Brought { record, is_new: false })).1;
+        Self { state, image }
     }
 
     /// Waits for its end.
     async fn outcome(mut self) -> Result<Brought, ControlError> {
         let lost = || ControlError::Bug { message: "a pull has ended without a word".to_owned() };
-        let ended = self.0.wait_for(|state| state.outcome.is_some()).await;
+        let ended = self.state.wait_for(|state| state.outcome.is_some()).await;
         let outcome = ended.ok().and_then(|state| state.outcome.clone()).ok_or_else(lost)?;
-        outcome.map_err(ControlError::Shared)
+        let Brought { record, is_new } = outcome.map_err(ControlError::Shared)?;
+        Ok(Brought { record: ImageRecord { image: self.image, ..record }, is_new })
     }
 }
 
@@ -164,35 +181,76 @@ fn shared<K: Clone + Eq + Hash, T: Default>(table: &mut HashMap<K, Weak<T>>, key
 
 /// Joins the pull of the target, beginning it if nobody has. It goes on to its end whoever leaves.
 pub(crate) fn join(inner: &Arc<Inner>, target: Target) -> Job {
-    let key = target.key();
+    let (key, image) = (target.key(), target.image_ref());
     let mut under_way = inner.pulls.under_way();
-    if let Some(job) = under_way.jobs.get(&key) {
-        return Job(job.clone());
+    if let Some(running) = under_way.jobs.get_mut(&key) {
+        let wanted = target.wanted();
+        if !running.joined.contains(&wanted) {
+            running.joined.push(wanted);
+        }
+        return Job { state: running.state.clone(), image };
     }
-    let (board, receiver) = Board::new(target.digest().clone());
-    under_way.jobs.insert(key.clone(), receiver.clone());
+    let (board, state) = Board::new(target.digest().clone());
+    let running = Running { state: state.clone(), joined: Vec::new() };
+    under_way.jobs.insert(key.clone(), running);
     drop(under_way);
     let inner = Arc::clone(inner);
     tokio::spawn(async move {
-        let entry = Entry { inner: Arc::clone(&inner), key };
-        let outcome = job::run(&inner, &target, &board).await;
-        // Whoever comes from now on finds what is here, and not a failure of the past.
-        drop(entry);
+        let entry = Entry { inner: Arc::clone(&inner), key: Some(key) };
+        let outcome = bring(&inner, &target, &board, entry).await;
         board.end(outcome.map_err(Arc::new));
         inner.pulls.brought.notify_one();
     });
-    Job(receiver)
+    Job { state, image }
+}
+
+/// Runs a pull, and records what everybody who has joined it asked for. Whoever comes after that finds
+/// what is here, and not a failure of the past.
+async fn bring(
+    inner: &Arc<Inner>,
+    target: &Target,
+    board: &Board,
+    mut entry: Entry,
+) -> Result<Brought, ControlError> {
+    let brought = job::run(inner, target, board).await?;
+    while let Some(joined) = entry.joined_or_closed() {
+        let noted = inner
+            .store
+            .write("image.use", move |tx| joined.iter().try_for_each(|wanted| wanted.note(tx)));
+        noted.await?;
+    }
+    Ok(brought)
 }
 
 /// A pull's place in the table; given up also when its task panics.
 struct Entry {
     inner: Arc<Inner>,
-    key: JobKey,
+    /// `None` once it is given up.
+    key: Option<JobKey>,
+}
+
+impl Entry {
+    /// What those have asked for who joined since the last time; when nobody has, the place is given
+    /// up, and nobody can join any more.
+    fn joined_or_closed(&mut self) -> Option<Vec<Use>> {
+        let key = self.key.as_ref()?;
+        let mut under_way = self.inner.pulls.under_way();
+        let joined = under_way.jobs.get_mut(key).map(|running| std::mem::take(&mut running.joined));
+        if let Some(joined) = joined.filter(|joined| !joined.is_empty()) {
+            return Some(joined);
+        }
+        under_way.jobs.remove(key);
+        drop(under_way);
+        self.key = None;
+        None
+    }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.inner.pulls.under_way().jobs.remove(&self.key);
+        if let Some(key) = &self.key {
+            self.inner.pulls.under_way().jobs.remove(key);
+        }
     }
 }
 

@@ -151,23 +151,27 @@ async fn serve(
     };
     listener.set_nonblocking(true).context("cannot use the listening socket")?;
     let tcp = tokio::net::TcpListener::from_std(listener)?;
+    // Before anybody can know of it: who tells it to end from then on is heard.
+    let told_to_end = told_to_end()?;
     endpoint.write(&data_dir)?;
     tracing::info!(tcp = %endpoint.tcp, unix = %endpoint.unix.display(), "listening");
     tokio::select! {
         () = server.serve_tcp(tcp) => {}
         () = server.serve_unix(unix) => {}
-        ended = told_to_end() => ended?,
+        () = told_to_end => {}
     }
     Ok(())
 }
 
-async fn told_to_end() -> anyhow::Result<()> {
+/// Listens for a signal to end; what is returned waits for it.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-    tracing::info!("told to end; machines go on running");
-    Ok(())
+    Ok(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        tracing::info!("told to end; machines go on running");
+    })
 }
 
 /// The socket the supervisor bound, handed over as standard input; without one, a new socket.

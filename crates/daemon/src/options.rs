@@ -47,7 +47,8 @@ pub struct UpOptions {
 pub struct ImageOptions {
     /// Patterns of the only registries that may be used; empty allows every registry.
     pub allow_registries: Vec<String>,
-    /// Registries that may be spoken to without TLS, `host[:port]`.
+    /// Registries whose certificate is not checked, and that may be spoken to without TLS when they
+    /// have none, `host[:port]`.
     pub insecure_registries: Vec<String>,
     /// Files with certificates of authorities that sign for registries, besides the host's.
     pub registry_cas: Vec<PathBuf>,

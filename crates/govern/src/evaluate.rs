@@ -18,7 +18,7 @@ pub(crate) use decide::{Shuts, decide};
 use crate::limits::DECISION_BYTES_MAX;
 use crate::selfhood::Selfhood;
 use crate::trace::TraceBody;
-use crate::verdict::{Candidate, Decision, Happened, Notify, Stance, Verdict};
+use crate::verdict::{Candidate, Decision, Happened, Notify, Source, Stance, Verdict};
 use crate::view::View;
 use crate::write::{cut, listed};
 use decide::fitted;
@@ -63,7 +63,7 @@ pub fn evaluate(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: Unix
     happened.extend(notify.iter().map(|n| Happened::Notified(n.rule.clone())));
     let mut verdict = Verdict {
         is_changed: false,
-        wish: wish(view, &stance),
+        wish: wish(view, &next, &stance),
         gates,
         retire: retiring(&stance, &candidates),
         veto: is_veto(view, &stance),
@@ -185,16 +185,13 @@ fn gate_opens(stance: &Stance, shuts: &Shuts) -> Option<UnixMs> {
 }
 
 /// What the machine should be told: nothing when it is so already, or on its way there.
-fn wish(view: &View<'_>, stance: &Stance) -> Option<(Want, Cause)> {
+fn wish(view: &View<'_>, next: &Selfhood, stance: &Stance) -> Option<(Want, Cause)> {
     let state = &view.machine.state;
+    let up = |by: &Source| Some((Want::Up, waker(next, by)));
     match stance {
-        Stance::Up { by } if !state.leads_up() && !state.is_going_away() => {
-            Some((Want::Up, by.cause(Want::Up)))
-        }
+        Stance::Up { by } if !state.leads_up() && !state.is_going_away() => up(by),
         // Brought to the gates once, so that it is remembered; the model tries again by itself.
-        Stance::Owed { by, .. } if view.machine.owed.is_none() && !state.is_going_away() => {
-            Some((Want::Up, by.cause(Want::Up)))
-        }
+        Stance::Owed { by, .. } if view.machine.owed.is_none() && !state.is_going_away() => up(by),
         Stance::Down { by, depth } => {
             let depth = fitted(*depth, view.can_freeze, view.can_suspend);
             let want = Want::Down(depth);
@@ -205,6 +202,14 @@ fn wish(view: &View<'_>, stance: &Stance) -> Option<(Want, Cause)> {
         | Stance::Kept { .. }
         | Stance::Held { .. }
         | Stance::Stay => None,
+    }
+}
+
+/// Why it is woken: the alarm that its configuration's schedule made is told as the schedule.
+fn waker(next: &Selfhood, by: &Source) -> Cause {
+    match by {
+        Source::Alarm(name) if next.schedule() == Some(name) => Cause::Schedule,
+        by => by.cause(Want::Up),
     }
 }
 

@@ -1,4 +1,10 @@
 //! Why a machine is as it is, in a sentence, and what comes next.
+//!
+//! * `words`: causes in words.
+
+mod words;
+
+pub use words::{cause_words, wish_words};
 
 use crate::calendar::{clock_text, span_text};
 use crate::evaluate::evaluate;
@@ -7,9 +13,11 @@ use crate::values::{SelfValues, Snapshot};
 use crate::verdict::{Candidate, Lost, Source, Stance, Tri, Verdict};
 use crate::view::View;
 use model::admit::Gate;
+use model::state::HoldDown;
 use model::{Cause, Depth, State, UnixMs};
-use policy::{Effect, Outcome, Policy};
+use policy::{Effect, Policy};
 use serde::Serialize;
+use words::now_text;
 
 /// Why a machine is as it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,7 +49,7 @@ pub fn explain(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: UnixM
     let verdict = evaluate(selfhood, policy, view, now);
     let scene = Scene { policy, view, now, verdict: &verdict };
     let next = scene.next();
-    let mut sentence = format!("{} {}", scene.being(), scene.why());
+    let mut sentence = format!("{} {}", scene.being(), scene.why()).replace(" ; ", "; ");
     if let Some(next) = &next {
         sentence += &format!("; next: {}", next.what);
     }
@@ -53,6 +61,9 @@ pub fn explain(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: UnixM
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
+
+/// Wake rules that a sentence names: one that names all is none.
+const WAKES_TOLD_MAX: usize = 2;
 
 struct Scene<'a> {
     policy: &'a Policy,
@@ -66,11 +77,29 @@ impl Scene<'_> {
         match &self.view.machine.state {
             State::Started { .. } => "awake",
             State::Resting { .. } => "awake, about to rest,",
+            State::Suspended { wake: None, .. } | State::Stopped { .. }
+                if self.is_called_down() =>
+            {
+                self.view.machine.state.api_name()
+            }
             State::Suspended { wake: None, depth: Depth::Freeze, .. } => "asleep (frozen)",
             State::Suspended { wake: None, .. } => "asleep (suspended)",
             State::Stopped { .. } => "asleep",
             state => state.api_name(),
         }
+    }
+
+    /// It is down because somebody called for that, and for no other reason.
+    fn is_called_down(&self) -> bool {
+        let rested = self.next_self().rested.as_ref();
+        rested.is_some_and(|rested| matches!(rested.cause, Cause::Api { .. }))
+            && self.hold_down().is_none()
+            && self.own_word().is_none()
+            && !matches!(self.verdict.stance, Stance::Up { .. } | Stance::Owed { .. })
+    }
+
+    fn hold_down(&self) -> Option<&HoldDown> {
+        self.view.machine.hold_down.as_ref().filter(|hold| hold.is_active(self.now))
     }
 
     fn next_self(&self) -> &Selfhood {
@@ -84,7 +113,6 @@ impl Scene<'_> {
     /// The part of the sentence after what it is.
     fn why(&self) -> String {
         let is_up = self.view.is_up();
-        let held_down = self.view.machine.hold_down.as_ref().filter(|h| h.is_active(self.now));
         match &self.verdict.stance {
             Stance::Owed { by, gate, gate_by } => format!(
                 "although {} wants it up: {}",
@@ -99,7 +127,7 @@ impl Scene<'_> {
             }
             Stance::Held { by } if is_up => format!("because {} keeps it so", self.told(by)),
             _ if is_up => "because nothing wants it to rest".to_owned(),
-            _ => match held_down {
+            _ => match self.hold_down() {
                 Some(hold) => format!("because it is held down: {}", hold.reason),
                 None => self.own_word().unwrap_or_else(|| self.down_by()),
             },
@@ -128,17 +156,40 @@ impl Scene<'_> {
         now_text(&condition.evaluate(&Snapshot { own, view: self.view }, self.now))
     }
 
+    /// "by rule `idle` since 02:13", and what would bring it up.
     fn down_by(&self) -> String {
         let since =
             self.view.rested_at.map(|at| format!(" {}", self.since(at))).unwrap_or_default();
-        match &self.verdict.stance {
-            Stance::Down { by, .. } | Stance::Kept { by, .. } => {
-                format!("by {}{since}", self.told(by))
+        let by = match (&self.next_self().rested, &self.verdict.stance) {
+            (Some(rested), _) => format!("by {}", cause_words(&rested.cause)),
+            (None, Stance::Down { by, .. } | Stance::Kept { by, .. }) => {
+                format!("by {}", self.told(by))
             }
-            _ => format!("{}; nothing wakes it but a call or a request", since.trim_start())
-                .trim_start_matches("; ")
-                .to_owned(),
+            (None, _) => self.ended().unwrap_or_default(),
+        };
+        let being = format!("{by}{since}").trim_start().to_owned();
+        let waits = self.waits_for();
+        if waits.is_empty() { being } else { format!("{being}; {waits}") }
+    }
+
+    /// Its program came to an end that nobody had asked for.
+    fn ended(&self) -> Option<String> {
+        let State::Stopped { exit: Some(exit), .. } = &self.view.machine.state else { return None };
+        (!exit.requested_stop)
+            .then(|| format!("because its program ended with {}", exit.shell_code()))
+    }
+
+    /// What would bring it up, besides alarms.
+    fn waits_for(&self) -> String {
+        let wakes = self.policy.rules().iter().filter(|rule| rule.effect == Effect::Wake);
+        let rules: Vec<String> = wakes
+            .take(WAKES_TOLD_MAX)
+            .map(|rule| format!("rule `{}`{}", rule.id, self.condition(&rule.id)))
+            .collect();
+        if rules.is_empty() && self.next_self().alarms.is_empty() {
+            return "nothing wakes it but a call or a request".to_owned();
         }
+        if rules.is_empty() { String::new() } else { format!("waits for {}", rules.join(" or ")) }
     }
 
     fn told(&self, source: &Source) -> String {
@@ -238,21 +289,7 @@ impl Scene<'_> {
 
     fn woken(&self) -> Option<String> {
         let wake = self.next_self().wake.as_ref()?;
-        let why = match &wake.cause {
-            Cause::Api { actor, .. } => format!("a call by {actor}"),
-            Cause::Guest => "its own call".to_owned(),
-            Cause::Knock => "a request".to_owned(),
-            Cause::Rule { rule } => format!("rule `{rule}`"),
-            Cause::Alarm { alarm } => format!("alarm `{alarm}`"),
-            Cause::Message => "a message".to_owned(),
-            Cause::Peer { peer } => format!("peer {peer}"),
-            Cause::RestUntil => "its own word".to_owned(),
-            Cause::Idle | Cause::Plan => "the platform".to_owned(),
-            Cause::RestartPolicy => "the restart policy".to_owned(),
-            Cause::Schedule => "its schedule".to_owned(),
-            Cause::DiskPressure { .. } | Cause::DiskRoom { .. } => "room on the disk".to_owned(),
-            Cause::HostReboot => "the host's reboot".to_owned(),
-        };
+        let why = cause_words(&wake.cause);
         let cold = if wake.cold { ", cold" } else { "" };
         Some(format!("by {why} at {}{cold}", clock_text(wake.at, self.now, None)))
     }
@@ -281,18 +318,5 @@ impl Scene<'_> {
                 at,
             },
         })
-    }
-}
-
-/// " (now 0)", or with names when there are several values.
-fn now_text(outcome: &Outcome) -> String {
-    match &*outcome.reads {
-        [] => String::new(),
-        [read] => format!(" (now {})", read.value),
-        reads => {
-            let all: Vec<String> =
-                reads.iter().map(|read| format!("{} = {}", read.name, read.value)).collect();
-            format!(" (now {})", all.join(", "))
-        }
     }
 }

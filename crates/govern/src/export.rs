@@ -4,6 +4,8 @@
 
 mod sane;
 
+pub(crate) use sane::recount;
+
 use crate::refused::WriteRefused;
 use crate::rights::Action;
 use crate::selfhood::{RecordError, Selfhood, VERSION};
@@ -147,8 +149,9 @@ pub fn import(export: &Export, writer: &Writer) -> Result<Imported, ImportError>
     }
     sane::check(export)?;
     let mut next = export.selfhood.clone();
-    sane::count(&mut next.inbox, &export.inbox);
+    recount(&mut next.inbox, export.inbox.iter().map(|message| &message.row));
     next.wake = None;
+    next.rested = None;
     next.usage.up_since = None;
     next.mutes = crate::selfhood::Mutes::default();
     next.revision += 1;

@@ -27,6 +27,7 @@ pub mod explain;
 pub mod export;
 pub mod limits;
 pub mod refused;
+pub mod renew;
 pub mod rights;
 pub mod selfhood;
 pub mod trace;
@@ -37,7 +38,7 @@ pub mod write;
 
 pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{evaluate, knock};
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, cause_words, explain, wish_words};
 pub use export::{Export, export, import};
 pub use policy::Writer;
 pub use refused::WriteRefused;

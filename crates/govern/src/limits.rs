@@ -45,6 +45,10 @@ pub const TAKE_MAX: u32 = 100;
 /// Dead letters that are kept for their readers; older ones go.
 pub const DEAD_LETTERS_MAX: u32 = 100;
 
+/// What a machine sends so long after a message may still be its answer: longer than it waits behind
+/// a back-off. Of circles of messages that are slower than this, none does harm.
+pub const ANSWER_MAX: DurationMs = DurationMs::from_secs(2 * 3600);
+
 /// Machines that a message may have passed. Source: design, section 7.
 pub const HOPS_MAX: u8 = 8;
 

@@ -14,14 +14,15 @@ mod usage;
 
 pub use alarms::{AlarmEntry, AlarmOrigin, DueAlarm};
 pub use inbox::{Inbox, Oldest};
-pub use ledger::{Breaker, LastWake, Ledger, Mute, Mutes};
+pub use ledger::{Breaker, LastRest, LastWake, Ledger, Mute, Mutes};
 pub use rest::{RestPhase, RestUntil};
 pub use usage::{Tally, Usage};
 
 use crate::limits::HOLD_MAX;
 use crate::trace::TraceHead;
-use crate::verdict::Decision;
+use crate::verdict::{Decision, Stance};
 use crate::view::View;
+use model::admit::Gate;
 use model::{Digest, UnixMs};
 use policy::{RuleState, Writer};
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,9 @@ pub struct Selfhood {
     /// Why it was last woken.
     #[serde(default)]
     pub wake: Option<LastWake>,
+    /// Who put it to rest, while it rests; `None` when it ended by itself, and in records of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rested: Option<LastRest>,
     /// Budgets and back-offs.
     #[serde(default)]
     pub ledger: Ledger,
@@ -210,6 +214,7 @@ impl Default for Selfhood {
             rules: BTreeMap::new(),
             rest: None,
             wake: None,
+            rested: None,
             ledger: Ledger::default(),
             mutes: Mutes::default(),
             decision: None,
@@ -247,6 +252,20 @@ impl Selfhood {
         facts.filter(move |(_, fact)| !fact.secret && !fact.is_expired(now))
     }
 
+    /// The name of the alarm that the `schedule` of its configuration made: the platform's own.
+    #[must_use]
+    pub fn schedule(&self) -> Option<&str> {
+        let mut alarms = self.alarms.iter();
+        alarms.find(|(_, alarm)| alarm.is_schedule()).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether its app has refused it a rest, when it was last decided about.
+    #[must_use]
+    pub fn is_needed_by_its_app(&self) -> bool {
+        let stance = self.decision.as_ref().map(|decision| &decision.stance);
+        matches!(stance, Some(Stance::Kept { gate: Gate::RestPermit, .. }))
+    }
+
     /// The names of the alarms that are due.
     pub fn due(&self) -> impl Iterator<Item = &str> {
         self.alarms.iter().filter(|(_, a)| a.due.is_some()).map(|(name, _)| name.as_str())
@@ -263,6 +282,10 @@ impl Selfhood {
         self.usage.up_since = self.usage.up_since.map(|at| at.min(now));
         self.inbox.wake_at = self.inbox.wake_at.min(now);
         self.inbox.touched_at = self.inbox.touched_at.min(now);
+        self.inbox.posted_at = self.inbox.posted_at.min(now);
+        if let Some(rested) = &mut self.rested {
+            rested.at = rested.at.min(now);
+        }
         if let Some(RestUntil { phase: RestPhase::Asked { since, .. }, .. }) = &mut self.rest {
             *since = (*since).min(now);
         }

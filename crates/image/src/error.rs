@@ -33,6 +33,14 @@ pub enum ImageError {
         /// The beginning of what it said.
         stderr: String,
     },
+    /// What was to be imported cannot be read.
+    #[error("{what} cannot be read")]
+    Unreadable {
+        /// The path in backquotes, or "the archive".
+        what: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// Neither an OCI layout nor a `docker save` nor a root file system.
     #[error("not an image: {why}")]
     NotAnImage {
@@ -167,6 +175,12 @@ impl ImageError {
     ) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source: source.into() }
+    }
+
+    /// Wraps what kept a file from being read that the caller has named; made for `map_err`.
+    pub(crate) fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let what = format!("`{}`", path.display());
+        move |source| Self::Unreadable { what, source }
     }
 }
 

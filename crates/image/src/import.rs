@@ -4,6 +4,10 @@
 //! what it was. A directory with an OCI layout or a `docker save` manifest is a box whose layers are
 //! unpacked in turn; anything else is a root file system.
 
+mod source;
+
+pub use source::ImportSource;
+
 use crate::DOOR;
 use crate::content::{self, digest_of_hex};
 use crate::detect::find_image;
@@ -20,6 +24,7 @@ use crate::tree::Tree;
 use crate::unpack::{Job, LayerJob, UnpackReport};
 use model::ids::Digest;
 use model::spec::{ImageConfig, ImageRef};
+use source::{broken, is_directory, split_path};
 use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -29,23 +34,6 @@ const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Bytes between two reports of progress.
 const PROGRESS_EVERY_BYTES: u64 = 16 << 20;
-
-/// Where an image comes from.
-pub enum ImportSource<'a> {
-    /// An archive, or a directory with an OCI layout.
-    Path(PathBuf),
-    /// An archive as a stream.
-    Reader(Box<dyn Read + Send + 'a>),
-}
-
-impl std::fmt::Debug for ImportSource<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
-            Self::Reader(_) => f.write_str("Reader"),
-        }
-    }
-}
 
 /// An image that is in the store now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +137,7 @@ impl Importer<'_> {
 
     fn unpack(&self, source: ImportSource<'_>, tag: &str) -> Result<Found, ImageError> {
         let archive = match source {
-            ImportSource::Path(path) if path.is_dir() => {
+            ImportSource::Path(path) if is_directory(&path)? => {
                 let dir = ForeignDir::new(&path);
                 let image = find_image(&dir, tag)?.ok_or_else(|| ImageError::NotAnImage {
                     why: format!("`{}` holds no OCI layout", path.display()),
@@ -170,7 +158,7 @@ impl Importer<'_> {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut n_bytes = 0_u64;
         loop {
-            let n = reader.read(&mut chunk).map_err(ImageError::io("read into", &path))?;
+            let n = reader.read(&mut chunk).map_err(broken)?;
             if n == 0 {
                 return Ok(path);
             }
@@ -190,7 +178,7 @@ impl Importer<'_> {
 
     /// Unpacks an archive and, when it is a box of layers, those.
     fn unpack_archive(&self, archive: &Path, tag: &str) -> Result<Found, ImageError> {
-        let archive = archive.canonicalize().map_err(ImageError::io("find", archive))?;
+        let archive = archive.canonicalize().map_err(ImageError::unreadable(archive))?;
         let layer = split_path(&archive)?;
         let (tree, report) = self.unpack_to_tree("outer", &[layer], false)?;
         let dir = ForeignDir::new(tree.path());
@@ -297,19 +285,4 @@ impl Importer<'_> {
             }
         }
     }
-}
-
-/// A file as a layer in its directory.
-fn split_path(path: &Path) -> Result<LayerJob, ImageError> {
-    let parts = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
-    let (dir, name) = parts.ok_or_else(|| ImageError::NotAnImage {
-        why: format!("`{}` is not a file with a plain name", path.display()),
-    })?;
-    Ok(LayerJob {
-        dir: dir.to_owned(),
-        name: name.to_owned(),
-        sha256: None,
-        diff_id: None,
-        size_bytes: None,
-    })
 }

@@ -66,7 +66,7 @@ pub enum Cause {
     Idle,
     /// The restart policy.
     RestartPolicy,
-    /// A schedule of the configuration.
+    /// The schedule of its configuration, which is an alarm of the platform's.
     Schedule,
     /// The host rebooted while it was up.
     HostReboot,

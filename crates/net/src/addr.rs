@@ -208,22 +208,13 @@ impl V4Range {
     }
 }
 
-/// A free IPv4 address for a new machine of `network`.
+/// Every IPv4 address of a network's blocks once, for a new machine to take the first free one.
 ///
 /// The search starts at a place drawn from `chance`, so the address of a destroyed machine is not
 /// the next one given away.
-///
-/// # Errors
-/// [`Error::NoFreeAddress`] when every address of `blocks` is in `used`.
-pub fn free_v4(
-    network: NetworkId,
-    blocks: &[V4Block],
-    used: &BTreeSet<Ipv4Addr>,
-    chance: u32,
-) -> Result<Ipv4Addr> {
+pub fn v4_candidates(blocks: &[V4Block], chance: u32) -> impl Iterator<Item = Ipv4Addr> {
     let all = blocks.len().saturating_mul(usize::from(V4_BLOCK_HOSTS));
     let start = usize::try_from(chance).unwrap_or(0).checked_rem(all).unwrap_or(0);
-    let hosts = || blocks.iter().flat_map(|block| block.hosts());
-    let mut from_start = hosts().skip(start).chain(hosts().take(start));
-    from_start.find(|address| !used.contains(address)).ok_or(Error::NoFreeAddress { network })
+    let hosts = move || blocks.iter().flat_map(|block| block.hosts());
+    hosts().skip(start).chain(hosts().take(start))
 }

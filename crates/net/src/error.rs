@@ -1,6 +1,5 @@
 //! What can go wrong in this room.
 
-use crate::addr::NetworkId;
 use model::SlotId;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -88,12 +87,6 @@ pub enum Error {
     /// Every /24 block of the IPv4 range belongs to a network.
     #[error("no free IPv4 block is left in the range")]
     NoFreeBlock,
-    /// Every IPv4 address of the network's blocks is taken; give it another block.
-    #[error("no free IPv4 address is left in the blocks of network {network}")]
-    NoFreeAddress {
-        /// The full network.
-        network: NetworkId,
-    },
     /// The text or number is not a usable range, block or network.
     #[error("`{given}` is not {expected}")]
     Invalid {

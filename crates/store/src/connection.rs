@@ -38,6 +38,9 @@ pub(crate) fn set_up_writer(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", SYNCHRONOUS)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What a change overwrites is kept for its savepoint: in RAM, not in a temporary file that every
+    // commit of more than 64 KiB would make.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_MAX_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_KEEP_BYTES)?;
     Ok(())

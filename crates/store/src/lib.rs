@@ -33,7 +33,7 @@ pub use record::event::{EVENT_PAGE_MAX, EVENTS_KEPT, EventRecord};
 pub use record::hook::HookRecord;
 pub use record::image::{ImageRecord, OwnerKind, TagRecord};
 pub use record::machine::{
-    LeaseRecord, MachineFilter, MachineListing, MachineRecord, MachineSummary, UsedAddresses,
+    LeaseRecord, MachineFilter, MachineListing, MachineRecord, MachineSummary,
 };
 pub use record::message::{ENDED_IDS_MAX, MessageRecord, SeenMessage};
 pub use record::meter::{MeterInterval, Usage, UsageOf};

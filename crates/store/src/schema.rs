@@ -8,7 +8,7 @@
 pub(crate) const APPLICATION_ID: u32 = 0x444d_7365;
 
 /// All migrations; the schema version is how many of them a file has seen.
-pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -310,4 +310,29 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_by_machine ON outbox (machine, seq);
 CREATE INDEX outbox_by_next ON outbox (next_at);
 CREATE INDEX outbox_by_app ON outbox (app, next_at);
+";
+
+/// Who can act by itself, so that a start of control passes over everybody else.
+///
+/// A row whose text is damaged, or whose policy is not looked into here, counts as one that can: it
+/// is looked at, and told right by its next change.
+const V5: &str = "
+ALTER TABLE selfhood ADD COLUMN is_governed INTEGER NOT NULL DEFAULT 1;
+UPDATE selfhood SET is_governed = 0
+    WHERE policy_hash IS NULL
+    AND CASE WHEN json_valid(record) THEN
+            coalesce(json_extract(record, '$.holds'), '{}') = '{}'
+            AND coalesce(json_extract(record, '$.alarms'), '{}') = '{}'
+            AND json_extract(record, '$.rest') IS NULL
+            AND coalesce(json_extract(record, '$.inbox.wakes'), 0) = 0
+            AND coalesce(json_extract(record, '$.decision.stance'), 'stay') = 'stay'
+        ELSE 0 END;
+
+ALTER TABLE machines ADD COLUMN owes_wake INTEGER NOT NULL DEFAULT 0;
+UPDATE machines SET owes_wake = 1
+    WHERE CASE WHEN json_valid(machine) THEN json_extract(machine, '$.owed') IS NOT NULL ELSE 0 END;
+
+-- What a start of control asks for: the rows of all others are not read for it.
+CREATE INDEX selfhood_governed ON selfhood (machine, next_at) WHERE is_governed;
+CREATE INDEX machines_owing ON machines (id) WHERE owes_wake;
 ";

@@ -40,26 +40,34 @@ fn files_that_are_no_images_are_refused_and_leave_nothing() {
     let before = listing(&images);
     let empty_dir = instance.dir().join("empty");
     fs::create_dir(&empty_dir).expect("a directory");
+    let beyond = whole.join("below/a/file");
+    let circle = instance.dir().join("circle");
+    std::os::unix::fs::symlink(&circle, &circle).expect("a link");
+    let noise: Vec<u8> = bytes.iter().map(|byte| byte ^ 0x5a).collect();
     let files = [
-        ("short", write("short.tar", &bytes[..bytes.len() / 3])),
-        ("shorter", write("shorter.tar", &bytes[..700])),
-        ("nothing", write("nothing.tar", b"")),
-        ("noise", write("noise.tar", &bytes.iter().map(|byte| byte ^ 0x5a).collect::<Vec<_>>())),
-        ("text", write("text.tar", "eine Wüste ☼".repeat(500).as_bytes())),
-        ("gzip", write("gzip.tar.gz", &[0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6])),
-        ("empty-dir", empty_dir),
-        ("absent", instance.dir().join("absent.tar")),
-        ("device", PathBuf::from("/dev/zero")),
+        ("short", write("short.tar", &bytes[..bytes.len() / 3]), "image_truncated"),
+        ("shorter", write("shorter.tar", &bytes[..700]), "image_truncated"),
+        ("nothing", write("nothing.tar", b""), "image_truncated"),
+        ("noise", write("noise.tar", &noise), "image_malformed"),
+        ("text", write("text.tar", "eine Wüste ☼".repeat(500).as_bytes()), "image_malformed"),
+        ("gzip", write("gz.tar.gz", &[0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6]), "image_truncated"),
+        ("empty-dir", empty_dir, "image_malformed"),
+        ("device", PathBuf::from("/dev/zero"), "image_malformed"),
+        ("absent", instance.dir().join("absent.tar"), "image_unreadable"),
+        ("below-a-file", beyond, "image_unreadable"),
+        ("circle", circle, "image_unreadable"),
+        ("zero", PathBuf::from("/a\0b"), "image_unreadable"),
+        ("long", PathBuf::from(format!("/{}", "x".repeat(5000))), "image_unreadable"),
     ];
-    for (name, path) in &files {
-        let refusal = refused(import(&instance, path, name), 422, "invalid_image");
+    for (name, path, code) in &files {
+        let refusal = refused(import(&instance, path, name), 422, code);
         assert!(refusal.error.len() > 30, "{name}: {}", refusal.error);
     }
     assert_eq!(instance.get("/v1/images").expect(200), json!([]));
     assert_eq!(listing(&images), before);
 
     for name in ["", "UPPER", "a b", "a:b:c", "../x", &"x".repeat(1000)] {
-        refused(import(&instance, &whole, name), 422, "invalid_image");
+        refused(import(&instance, &whole, name), 422, "image_bad_name");
     }
     let relative = import(&instance, Path::new("busybox.tar"), "x");
     refused(relative, 400, "invalid_path");

@@ -61,6 +61,7 @@ fn a_machine_reads_and_writes_itself() {
         "/v1/self/intent",
         "/v1/self/inbox",
         "/v1/self/inbox/dead",
+        "/v1/self/outbox",
         "/v1/self/holds",
         "/v1/self/alarms",
         "/v1/self/wake",

@@ -340,7 +340,9 @@ fn a_machine_that_runs_shows_what_the_host_sees() {
     machine.wait_for("stopped");
     assert_eq!(machine.traced("stop"), 1);
     assert!(
-        machine.get("/explain")["sentence"].as_str().is_some_and(|text| text.starts_with("asleep"))
+        machine.get("/explain")["sentence"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("stopped by a call"))
     );
 }
 

@@ -33,6 +33,8 @@ fn a_machine_that_cannot_start_opens_its_circuit_breaker() {
     let whole = machine.get("");
     assert!(whole["signals"]["wake_failures"].as_u64() >= Some(3), "{whole}");
     drop(machine.ask("DELETE", "/breaker", &serde_json::Value::Null).expect(200));
-    assert_eq!(machine.get("")["signals"]["wake_failures"], 0);
+    // Counted anew: it is tried again at once, and may have failed once more.
+    let whole = machine.get("");
+    assert!(whole["signals"]["wake_failures"].as_u64() < Some(3), "{whole}");
     machine.check_trace();
 }

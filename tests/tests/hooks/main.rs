@@ -1,5 +1,6 @@
 //! Webhooks: what outside services post to machines, and what machines tell outside services.
 
+mod circles;
 mod inward;
 mod outward;
 mod receiver;

@@ -82,3 +82,47 @@ fn the_callers_login_counts_for_its_own_registry() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).trim_end(), "secret");
 }
+
+#[test]
+fn prune_says_first_what_it_would_take_and_then_takes_that() {
+    let registry = Registry::start(Access::Open);
+    let instance = Instance::start();
+    let references = ["older", "newer"].map(|name| {
+        push(&registry, name, name);
+        let reference = registry.reference(&format!("{name}:latest"));
+        assert!(cli(&instance, &json!({}), &["image", "pull", &reference]).status.success());
+        reference
+    });
+    let [older, newer] = &references;
+    let prune = |args: &[&str]| {
+        let output = cli(&instance, &json!({}), &[&["image", "prune"], args].concat());
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let planned = prune(&["--keep", "1", "--dry-run"]);
+    assert!(planned.contains(older) && !planned.contains(newer), "{planned}");
+    assert!(planned.contains("would free"), "{planned}");
+    assert_eq!(images(&instance).len(), 2);
+    let pruned = prune(&["--keep", "1"]);
+    assert_eq!(pruned, planned.replace("would free", "freed"));
+    assert_eq!(images(&instance).len(), 1);
+    assert_eq!(prune(&["--older-than", "1h", "--max-size", "1MB"]), "no image is without use\n");
+    assert!(prune(&["--max-size", "0MB"]).contains(newer));
+    assert!(images(&instance).is_empty());
+}
+
+#[test]
+fn a_path_that_cannot_be_imported_is_the_callers_fault_and_says_so() {
+    let instance = Instance::start();
+    let empty = instance.dir().join("empty");
+    fs::create_dir(&empty).expect("a directory");
+    for (path, said) in [("/absent/image.tar", "No such file"), ("/dev/null", "neither a file")] {
+        let output = cli(&instance, &json!({}), &["image", "import", path, "x"]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(path) && told.contains(said) && told.contains("hint:"), "{told}");
+    }
+    let output = cli(&instance, &json!({}), &["image", "import", &empty.to_string_lossy(), "x"]);
+    let told = text(&output.stderr);
+    assert!(told.contains("holds no OCI layout") && told.contains("hint:"), "{told}");
+}

@@ -56,7 +56,7 @@ fn a_stream_that_is_no_image_is_refused_and_leaves_nothing() {
     let headers = [("content-type", "application/x-tar")];
     let target = "/v1/images/import?name=noise";
     let reply = http::request(socket, "POST", target, &headers, &crate::noise(3 << 20));
-    drop(crate::refused(reply.expect("an answer"), 422, "invalid_image"));
+    drop(crate::refused(reply.expect("an answer"), 422, "image_malformed"));
     assert!(images(&instance).is_empty());
 }
 

@@ -6,6 +6,7 @@ mod import;
 mod places;
 mod prune;
 mod pulls;
+mod sharing;
 mod tap;
 mod tenants;
 
@@ -19,6 +20,9 @@ use testkit::{Instance, Reply, http, image};
 
 /// Path at which machines are created.
 const MACHINES: &str = "/v1/apps/test/machines";
+
+/// Large enough that a pull can be stopped in the middle of a layer, in bytes.
+const LARGE_BYTES: usize = 16 << 20;
 
 /// Pushes a busybox whose file `/marker` says `text`.
 #[track_caller]

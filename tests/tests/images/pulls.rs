@@ -2,21 +2,17 @@
 
 use crate::tap::Tap;
 use crate::{
-    MACHINES, ask, create, images, lines, marker, noise, pull, push, push_labelled, push_with,
-    refused,
+    LARGE_BYTES, MACHINES, ask, create, images, lines, marker, noise, pull, push, push_labelled,
+    push_with, refused,
 };
 use serde_json::{Value, json};
-use std::io::Write as _;
+use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::thread;
 use testkit::place::run;
 use testkit::registry::{Access, Registry};
-use testkit::{Instance, wait};
-
-/// Large enough that a pull can be stopped in the middle of a layer, in bytes.
-const LARGE_BYTES: usize = 16 << 20;
+use testkit::{Instance, image};
 
 #[test]
 fn images_come_by_tag_and_by_digest() {
@@ -186,6 +182,55 @@ fn what_the_registry_no_longer_has_is_not_found_but_by_its_digest() {
 }
 
 #[test]
+fn content_of_another_digest_is_refused_and_fetched_anew_the_next_time() {
+    let registry = Registry::start(Access::Open);
+    push_with(&registry, "web", &noise(1 << 20));
+    let instance = Instance::start();
+    let reference = registry.reference("web");
+    let manifest = run(Command::new("skopeo").args([
+        "inspect",
+        "--raw",
+        "--tls-verify=false",
+        &format!("docker://{reference}"),
+    ]));
+    let manifest: Value = serde_json::from_str(&manifest).expect("a manifest");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");
+    let file = registry.blob_file(layer.trim_start_matches("sha256:"));
+    let whole = fs::read(&file).expect("the layer");
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    fs::write(&file, damaged).expect("the layer can be damaged");
+
+    let last = lines(&ask(&instance, &reference, &[])).pop().expect("a last line");
+    assert_eq!((&last["status"], &last["code"]), (&json!("error"), &json!("image_digest_differs")));
+    assert!(last["hint"].is_string(), "{last}");
+    assert_eq!(images(&instance), Vec::<Value>::new());
+
+    fs::write(&file, whole).expect("the layer can be mended");
+    assert_eq!(pull(&instance, &reference)["is_new"], true, "wrong bytes are not gone on with");
+}
+
+#[test]
+fn an_image_for_another_kind_of_host_is_refused_by_pull_and_create() {
+    let registry = Registry::start(Access::Open);
+    let dir = tempfile::tempdir().expect("a directory");
+    let tarball = image::busybox_tarball(dir.path(), &[]);
+    let layout = format!("{}:image", dir.path().join("layout").display());
+    run(Command::new("skopeo")
+        .args(["copy", "--quiet", "--insecure-policy"])
+        .args([&format!("tarball:{}", tarball.display()), &format!("oci:{layout}")]));
+    run(Command::new("umoci").args(["config", "--image", &layout, "--architecture", "s390x"]));
+    registry.push(&format!("oci:{layout}"), "web", &[]);
+    let instance = Instance::start();
+    let reference = registry.reference("web");
+    for reply in [ask(&instance, &reference, &[]), create(&instance, &reference)] {
+        let refusal = refused(reply, 422, "image_no_variant");
+        assert!(refusal.error.contains("s390x"), "{refusal:?}");
+    }
+    assert_eq!(images(&instance), Vec::<Value>::new());
+}
+
+#[test]
 fn a_registry_killed_in_the_middle_of_a_blob_and_back_again_is_no_failure() {
     let mut registry = Registry::start(Access::Open);
     push_with(&registry, "large", &noise(LARGE_BYTES));
@@ -231,48 +276,4 @@ fn a_pull_that_failed_goes_on_where_it_was() {
     assert_eq!(pull(&instance, &reference)["is_new"], true);
     let n_passed = tap.n_passed();
     assert!(n_passed < LARGE_BYTES as u64 * 5 / 4, "{n_passed} bytes: it went on where it was");
-}
-
-#[test]
-fn twenty_creates_of_an_absent_image_are_one_download() {
-    let registry = Registry::start(Access::Open);
-    push_with(&registry, "large", &noise(LARGE_BYTES));
-    let tap = Tap::before(registry.port(), Ipv4Addr::LOCALHOST);
-    let instance = Instance::start();
-    instance.ensure_app();
-    let body = json!({"config": {"image": tap.reference("large")}, "skip_launch": true});
-    thread::scope(|scope| {
-        let creates: Vec<_> =
-            (0..20).map(|_| scope.spawn(|| instance.post(MACHINES, &body).expect(200))).collect();
-        for created in creates {
-            let machine = created.join().expect("created");
-            instance.wait_for(machine["id"].as_str().expect("an id"), "stopped");
-        }
-    });
-    let n_passed = tap.n_passed();
-    assert!(n_passed < LARGE_BYTES as u64 * 5 / 4, "{n_passed} bytes for one download");
-    let [image] = &images(&instance)[..] else { panic!("one image") };
-    assert_eq!(image["machine_count"], 20, "{image}");
-}
-
-#[test]
-fn a_caller_who_leaves_does_not_end_the_pull() {
-    let registry = Registry::start(Access::Open);
-    push_with(&registry, "large", &noise(LARGE_BYTES));
-    let tap = Tap::before(registry.port(), Ipv4Addr::LOCALHOST);
-    let instance = Instance::start();
-    tap.stop_after(LARGE_BYTES as u64 / 2);
-    let endpoint = instance.endpoint().expect("it listens");
-    let mut caller = UnixStream::connect(endpoint["unix"].as_str().expect("a path")).expect("open");
-    let body = json!({"image": tap.reference("large")}).to_string();
-    write!(
-        caller,
-        "POST /v1/images/pull HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("sent");
-    tap.wait_until_it_stops();
-    drop(caller);
-    tap.break_and_open();
-    wait::eventually("the image is here", || (images(&instance).len() == 1).then_some(()));
 }

@@ -25,6 +25,8 @@ struct State {
     n_passed: u64,
     /// No more than this.
     n_max: u64,
+    /// No more than this on one connection.
+    n_max_each: u64,
     is_closed: bool,
     open: Vec<TcpStream>,
     /// Connections so far.
@@ -38,6 +40,7 @@ impl Tap {
         let state = State {
             n_passed: 0,
             n_max: u64::MAX,
+            n_max_each: u64::MAX,
             is_closed: false,
             open: Vec::new(),
             n_clients: 0,
@@ -85,6 +88,11 @@ impl Tap {
         state.n_max = state.n_passed + n_bytes;
     }
 
+    /// Stops each connection when so many bytes have come on it: documents pass, and no layer.
+    pub(crate) fn stop_each_after(&self, n_bytes: u64) {
+        self.shared.state().n_max_each = n_bytes;
+    }
+
     /// Waits until no more may come.
     #[track_caller]
     pub(crate) fn wait_until_it_stops(&self) {
@@ -94,6 +102,13 @@ impl Tap {
         });
     }
 
+    /// Lets everything through again, on the connections that there are.
+    pub(crate) fn open(&self) {
+        let mut state = self.shared.state();
+        (state.n_max, state.n_max_each) = (u64::MAX, u64::MAX);
+        self.shared.changed.notify_all();
+    }
+
     /// Breaks all connections, and lets new ones through without a bound.
     pub(crate) fn break_and_open(&self) {
         let mut state = self.shared.state();
@@ -101,8 +116,8 @@ impl Tap {
             // It may be closed already.
             stream.shutdown(Shutdown::Both).ok();
         }
-        state.n_max = u64::MAX;
-        self.shared.changed.notify_all();
+        drop(state);
+        self.open();
     }
 }
 
@@ -142,6 +157,7 @@ impl Shared {
     /// Passes what the registry sends on, as far as it may.
     fn pass(&self, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
         let mut chunk = [0; 16 * 1024];
+        let mut n_here = 0;
         loop {
             let n_read = from.read(&mut chunk)?;
             if n_read == 0 {
@@ -149,20 +165,26 @@ impl Shared {
             }
             let mut rest = &chunk[..n_read];
             while !rest.is_empty() {
-                let (now, later) = rest.split_at(self.take(rest.len()));
+                let n_taken = self.take(rest.len(), n_here);
+                n_here += n_taken as u64;
+                let (now, later) = rest.split_at(n_taken);
                 to.write_all(now)?;
                 rest = later;
             }
         }
     }
 
-    /// How many of `n_wanted` bytes may pass now; waits until there are some.
-    fn take(&self, n_wanted: usize) -> usize {
+    /// How many of `n_wanted` bytes may pass now on a connection where `n_here` have; waits until there
+    /// are some.
+    fn take(&self, n_wanted: usize, n_here: u64) -> usize {
+        let n_open = |state: &State| {
+            let n_here_left = state.n_max_each.saturating_sub(n_here);
+            (state.n_max - state.n_passed).min(n_here_left)
+        };
         let state = self.state();
-        let waited = self.changed.wait_while(state, |state| state.n_passed >= state.n_max);
+        let waited = self.changed.wait_while(state, |state| n_open(state) == 0);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        let n_left = usize::try_from(state.n_max - state.n_passed).unwrap_or(usize::MAX);
-        let n = n_wanted.min(n_left);
+        let n = n_wanted.min(usize::try_from(n_open(&state)).unwrap_or(usize::MAX));
         state.n_passed += n as u64;
         n
     }

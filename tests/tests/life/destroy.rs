@@ -1,8 +1,9 @@
 //! Destroy works in every state and leaves nothing.
 
 use serde_json::{Value, json};
+use std::process::{Command, Output, Stdio};
 use std::thread;
-use testkit::{Builder, Instance, eventually};
+use testkit::{Builder, Instance, eventually, instance};
 use tests::fixture::{Held, config, destroy, started, wait_for_line, with_busybox, with_image};
 
 const SLEEP: &str = "exec sleep 1000";
@@ -126,4 +127,39 @@ fn an_app_is_deleted_with_its_machines_by_force_only() {
     for id in &ids {
         tests::fixture::expect_nothing_left(&instance, id);
     }
+}
+
+/// Runs the CLI.
+fn cli(instance: &Instance, args: &[&str]) -> Output {
+    Command::new(instance::binary("dormouse"))
+        .arg(format!("--data-dir={}", instance.data_dir().display()))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the CLI's binary can be run")
+}
+
+#[test]
+fn the_command_waits_until_the_name_is_free_unless_it_is_told_not_to() {
+    let instance = with_busybox();
+    let destroy = |id: &str, options: &[&str]| {
+        let output = cli(&instance, &[&["machine", "destroy", "--force", id], options].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), id);
+    };
+    let named = || {
+        let body = json!({"name": "dusky", "config": config(SLEEP, &json!({}))});
+        let id = instance.create_with(&body);
+        instance.wait_for(&id, "started");
+        id
+    };
+    for _ in 0..3 {
+        let id = named();
+        destroy(&id, &[]);
+        assert_eq!(instance.state(&id), "destroyed");
+    }
+    let id = named();
+    destroy(&id, &["--detach"]);
+    instance.wait_for(&id, "destroyed");
 }

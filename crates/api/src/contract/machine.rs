@@ -112,7 +112,7 @@ pub struct Event {
     /// Why, when it was a start or a rest (our addition).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Value>,
-    /// A sentence, for failures (our addition).
+    /// In words: what failed, or why something happened that nobody called for (our addition).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

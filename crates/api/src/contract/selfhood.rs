@@ -13,6 +13,7 @@ mod holds;
 mod inbox;
 mod memory;
 mod moment;
+mod outbox;
 mod policy;
 mod rest;
 mod span;
@@ -29,6 +30,7 @@ pub use inbox::{
 };
 pub use memory::{Fact, FactReply, Intent, IntentChange, IntentReply, Memory, MemoryPatch};
 pub use moment::Moment;
+pub use outbox::{Letter, Outbox};
 pub use policy::{
     Answer, Candidate, DryRun, DryRunRequest, DryWrite, Finding, Lint, Notification, Policy,
     PolicySet, RuleSays, ValueRead,

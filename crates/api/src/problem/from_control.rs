@@ -183,7 +183,8 @@ fn of_store(error: &ControlError, cause: &StoreError) -> (StatusCode, String) {
 fn of_image(error: &ImageError) -> (StatusCode, String) {
     match error {
         ImageError::Missing { .. } => (StatusCode::NOT_FOUND, missing("image")),
-        ImageError::Damaged { .. } => internal(error),
+        ImageError::Damaged { .. } => unavailable(sentence(error)),
+        ImageError::UnderWay { .. } => aborted(error),
         error if error.is_host_fault() => unavailable(sentence(error)),
         error => {
             let text = format!("invalid_argument: {}", sentence(error));

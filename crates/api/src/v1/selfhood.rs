@@ -5,7 +5,7 @@
 //! ([`crate::auth::Identity::writer`]); who may, which values and how much is for `govern` to say.
 //!
 //! * `on`: a machine to write into. `show`: records as answers show them. `poll`: waiting.
-//! * `memory`, `inbox`, `holds`, `alarms`, `rest`, `policy`, `trace`, `moving`, `peers`: the calls.
+//! * `memory`, `inbox`, `outbox`, `holds`, `alarms`, `rest`, `policy`, `trace`, `moving`, `peers`: the calls.
 
 mod alarms;
 mod dry_run;
@@ -14,6 +14,7 @@ mod inbox;
 mod memory;
 mod moving;
 mod on;
+mod outbox;
 mod peers;
 mod policy;
 mod poll;
@@ -63,6 +64,7 @@ pub(super) fn routes() -> Router<Control> {
         .route("/trace/verify", get(trace::verify))
         .route("/trace/replay", get(trace::replay))
         .route("/signals", get(whole::signals))
+        .route("/outbox", get(outbox::list))
         .route("/export", get(moving::export))
         .route("/import", post(moving::import))
 }

@@ -109,6 +109,7 @@ fn lines_parse() {
         "dormouse hook set a push --scheme hmac-sha256-hex --header x-signature --draw-secret",
         "dormouse hook ls -a web",
         "dormouse hook rm push",
+        "dormouse hook outbox a",
         "dormouse explain a --json",
         "dormouse wake a",
         "dormouse rest a --clear",

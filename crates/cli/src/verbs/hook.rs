@@ -1,4 +1,5 @@
-//! `dormouse hook …`: paths under which any service can post to a machine's inbox.
+//! `dormouse hook …`: paths under which any service can post to a machine's inbox, and what machines
+//! tell others.
 
 use crate::args::MachineArg;
 use crate::context::Context;
@@ -6,7 +7,7 @@ use crate::output;
 use crate::values;
 use anyhow::Context as _;
 use api::contract::hooks::{Hook, HookSecret, HookSignature, PutHook};
-use api::contract::selfhood::Span;
+use api::contract::selfhood::{Letter, Span};
 use clap::{Args, Subcommand, ValueEnum};
 use control::SignatureScheme;
 use std::fs::File;
@@ -28,6 +29,8 @@ pub(crate) enum HookVerb {
     /// Remove a hook
     #[command(visible_alias = "rm")]
     Remove(RemoveArgs),
+    /// List the notifications of a machine that wait to be delivered
+    Outbox(MachineArg),
 }
 
 /// Which machine, how.
@@ -108,6 +111,11 @@ pub(super) async fn hook(context: &Context, verb: &HookVerb) -> anyhow::Result<E
             context.show(&hooks, |hooks| table(hooks))?;
         }
         HookVerb::Remove(args) => context.client.remove_hook(&args.app, &args.name).await?,
+        HookVerb::Outbox(machine) => {
+            let found = context.find(machine).await?;
+            let outbox = context.client.outbox(&found.app, &found.id).await?;
+            context.show(&outbox, |outbox| letters(&outbox.letters))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -154,6 +162,21 @@ fn text(hook: &Hook) -> String {
     let mut lines = vec![format!("POST {}", hook.path)];
     lines.extend(hook.secret.iter().map(|secret| format!("secret {secret}")));
     lines.join("\n")
+}
+
+fn letters(letters: &[Letter]) -> String {
+    let row = |letter: &Letter| {
+        [
+            letter.rule.clone(),
+            letter.to.clone(),
+            letter.at.to_string(),
+            letter.attempts.to_string(),
+            letter.next_at.to_string(),
+            letter.last_error.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = letters.iter().map(row).collect();
+    output::table(["RULE", "TO", "AT", "TRIES", "NEXT", "LAST ERROR"], &rows)
 }
 
 fn table(hooks: &[Hook]) -> String {

@@ -1,7 +1,7 @@
 //! `dormouse machine …`.
 
 pub(crate) mod create;
-mod destroy;
+pub(super) mod destroy;
 mod events;
 mod exec;
 mod list;

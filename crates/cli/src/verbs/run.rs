@@ -1,6 +1,7 @@
 //! `dormouse run IMAGE [CMD…]`: create, start, follow, end with the program's code.
 
 use super::machine::create::{Wish, create_with, ensure_app};
+use super::machine::destroy::wait_until_gone;
 use super::machine::logs::print;
 use crate::context::Context;
 use crate::failure::{FAILED, Failure, not_run_code};
@@ -55,6 +56,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     let code = follow(context, &args.app, &machine).await;
     if args.rm {
         context.client.destroy(&args.app, &machine.id, true).await?;
+        wait_until_gone(&context.client, &args.app, &machine.id).await?;
     }
     code
 }

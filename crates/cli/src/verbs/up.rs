@@ -47,7 +47,9 @@ struct ImageArgs {
     /// once given, no other may. May be repeated
     #[arg(long, value_name = "PATTERN")]
     allow_registry: Vec<String>,
-    /// Registry that may be spoken to without TLS, `host[:port]`; may be repeated
+    /// Registry whose certificate is not checked, and that is spoken to in plain HTTP when it has no
+    /// TLS, `host[:port]`; may be repeated. Whoever is on the way there can read and change what is
+    /// sent
     #[arg(long, value_name = "HOST")]
     insecure_registry: Vec<String>,
     /// Certificates (PEM) of an authority that signs for registries; may be repeated

@@ -1,7 +1,9 @@
 //! Creating a machine: everything that can be done once is done here, so that a start has nothing
 //! left but to start.
 
-use super::{Answer, Control, blocks_of, network_of};
+mod draw;
+
+use super::{Answer, Control};
 use crate::capacity::Reservation;
 use crate::error::ControlError;
 use crate::facade::{CreateMachine, Created, ImageAccess, UpdateMachine};
@@ -10,20 +12,13 @@ use crate::machine::selfhood::Founding;
 use crate::machine::{Command, VersionChange};
 use crate::plans;
 use crate::pulls::{self, Found, LOCAL, Target};
+use draw::Draw;
 use model::spec::{EngineKind, ImageConfig, ImageRef, Persist, RootfsSpec};
 use model::{Cause, MachineId, UnixMs, hex_of};
-use net::addr::V4Block;
-use net::router::Network;
-use net::{MachineAddrs, NetworkId};
-use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use store::{
     AppRecord, EventRecord, LeaseRecord, MachineRecord, OwnerKind, PlanKind, StoreError, Tx,
 };
-
-/// Draws of ids and addresses before giving up. Where few addresses of a block are free, those who
-/// create at once draw the same ones, and one of them succeeds each time.
-const DRAWS_MAX: usize = 64;
 
 impl Control {
     /// Creates a machine and begins to prepare it; it starts by itself unless `skip_launch`.
@@ -39,7 +34,7 @@ impl Control {
         failpoint::hit("create.resolved");
         let founding =
             Founding::of(&self.inner, wish.policy.as_deref(), &wish.config, &image.config)?;
-        let record = self.insert_drawn(&wish, &app, &image, &founding).await?;
+        let record = self.insert(&wish, &app, &image, &founding).await?;
         if let Some(target) = image.target {
             self.inner.pulls.wish(&record.id, target);
         }
@@ -64,28 +59,26 @@ impl Control {
         promised.map_err(|why| ControlError::Refused(model::Refused::Capacity(why)))
     }
 
-    /// Stores the machine under addresses and, unless it has one, a name that nobody else has.
-    async fn insert_drawn(
+    /// Stores the machine; its network gets a further IPv4 block when all its addresses are used.
+    async fn insert(
         &self,
         wish: &CreateMachine,
         app: &AppRecord,
         image: &MachineImage,
         founding: &Founding,
     ) -> Answer<MachineRecord> {
-        let mut last = None;
-        for _ in 0..DRAWS_MAX {
-            let addrs = self.draw_addresses(app).await?;
-            match self.insert(wish, image, founding, addrs).await {
-                Ok(record) => return Ok(record),
+        let draw = Draw::new(self.network_id(app)?, wish.name.is_some());
+        loop {
+            match self.try_insert(wish, app, image, founding, draw).await {
+                Ok(Some(record)) => return Ok(record),
+                Ok(None) => self.widen_network(app).await?,
                 Err(StoreError::Taken { what }) if what.contains("name") && wish.name.is_some() => {
                     let name = wish.name.clone().unwrap_or_default();
                     return Err(ControlError::Taken { what: "machine", name });
                 }
-                Err(taken @ StoreError::Taken { .. }) => last = Some(taken),
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(last.map_or(ControlError::ShuttingDown, ControlError::Store))
     }
 
     /// The image that a reference names for this caller, here or in its registry.
@@ -114,60 +107,16 @@ impl Control {
         })
     }
 
-    /// Draws the addresses of a new machine; takes a further block for its network when all are
-    /// used.
-    async fn draw_addresses(&self, app: &AppRecord) -> Answer<MachineAddrs> {
-        let (network, used) = self.inner.store.read(|reader| {
-            let network = network_of(reader, app)?;
-            let used = reader.used_addresses(network.id)?;
-            Ok((network, used))
-        })?;
-        let id = NetworkId::new(network.id)
-            .ok_or_else(|| ControlError::Bug { message: "a network is numbered 0".to_owned() })?;
-        let used: BTreeSet<Ipv4Addr> = used.v4.into_iter().collect();
-        let luck = || u32::from_le_bytes(chance());
-        let v4 = match net::addr::free_v4(id, &blocks_of(&network), &used, luck()) {
-            Ok(v4) => v4,
-            Err(net::Error::NoFreeAddress { .. }) => {
-                let block = self.take_block(id).await?;
-                net::addr::free_v4(id, &[block], &used, luck())?
-            }
-            Err(error) => return Err(error.into()),
-        };
-        Ok(MachineAddrs::draw(id, chance(), v4))
-    }
-
-    /// A further IPv4 block for a network.
-    async fn take_block(&self, network: NetworkId) -> Answer<V4Block> {
-        let range = self.inner.v4_range;
-        let block = self
-            .inner
-            .store
-            .write("network.block", move |tx| {
-                let taken: BTreeSet<V4Block> = tx.networks()?.iter().flat_map(blocks_of).collect();
-                let Ok(block) = range.free_block(&taken) else {
-                    return Err(StoreError::NotFound {
-                        kind: "free IPv4 block",
-                        key: network.get().to_string(),
-                    });
-                };
-                tx.add_v4_block(network.get(), u32::from(block.base()))?;
-                Ok(block)
-            })
-            .await?;
-        let grown = Network { id: network, blocks: vec![block] };
-        self.blocking(move |inner| Ok(inner.router.add_network(&grown)?)).await?;
-        Ok(block)
-    }
-
-    /// Stores machine, version, first event, image reference and plan in one transaction.
-    async fn insert(
+    /// Stores machine, version, first event, image reference and plan in one transaction, which gives
+    /// it its addresses; `None` when there are none left.
+    async fn try_insert(
         &self,
         wish: &CreateMachine,
+        app: &AppRecord,
         image: &MachineImage,
         founding: &Founding,
-        addrs: MachineAddrs,
-    ) -> Result<MachineRecord, StoreError> {
+        draw: Draw,
+    ) -> Result<Option<MachineRecord>, StoreError> {
         let now = model::clock::now();
         let begun = model::create(!wish.skip_launch, now);
         let version = new_version_id(now);
@@ -178,18 +127,18 @@ impl Control {
             expires_at: now.plus(lease.ttl),
             version: version.clone(),
         });
-        let record = MachineRecord {
+        let mut record = MachineRecord {
             id: MachineId::from_random(chance()),
             app: wish.app.clone(),
-            name: wish.name.clone().unwrap_or_else(|| crate::names::draw(chance())),
+            name: wish.name.clone().unwrap_or_default(),
             version,
             machine: begun.machine,
             spec: wish.spec.clone(),
             config: wish.config.clone(),
             image: image.image.clone(),
             image_config: image.config.clone(),
-            v6: addrs.v6,
-            v4: addrs.v4,
+            v6: Ipv6Addr::UNSPECIFIED,
+            v4: Ipv4Addr::UNSPECIFIED,
             region: self.inner.config.region.clone(),
             cordoned: wish.is_cordoned,
             lease,
@@ -197,34 +146,33 @@ impl Control {
             created_at: now,
             updated_at: now,
         };
-        let stored = record.clone();
+        let app = app.clone();
         let selfhood = founding.stored(&record.id);
         let is_stored_image = wish.spec.engine != EngineKind::Fake;
         let news = begun.news;
         self.inner
             .store
             .write("machine.create", move |tx| {
-                tx.insert_machine(&stored)?;
+                if !draw.give(tx, &app, &mut record)? {
+                    return Ok(None);
+                }
+                tx.insert_machine(&record)?;
                 if is_stored_image {
-                    tx.add_ref(OwnerKind::Machine, stored.id.as_str(), &stored.image.digest)?;
-                    expect_image(tx, &stored, now)?;
+                    tx.add_ref(OwnerKind::Machine, record.id.as_str(), &record.image.digest)?;
+                    expect_image(tx, &record, now)?;
                 }
                 for news in news {
                     let id = new_event_id(now);
-                    tx.append_event(&EventRecord {
-                        id,
-                        machine: stored.id.clone(),
-                        at: now,
-                        news,
-                    })?;
+                    let machine = record.id.clone();
+                    tx.append_event(&EventRecord { id, machine, at: now, news })?;
                 }
                 if let Some(selfhood) = selfhood {
                     selfhood.write(tx)?;
                 }
-                plans::begin(tx, &stored.id, PlanKind::Create, now)
+                plans::begin(tx, &record.id, PlanKind::Create, now)?;
+                Ok(Some(record))
             })
-            .await?;
-        Ok(record)
+            .await
     }
 
     /// Puts a new version in place; a running machine restarts on it. On another image it gets a fresh

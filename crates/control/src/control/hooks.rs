@@ -7,9 +7,11 @@ use crate::hooks::{
     HookWish, SecretWish, standard,
 };
 use crate::inner::chance;
+use crate::notify::waybill;
 use govern::write::{Message, Reply};
 use model::{AppName, MachineId, State};
 use store::{HookRecord, StoreError};
+use tokio::time::Instant;
 
 impl Control {
     /// Makes a hook, in place of the one of this name. The secret is returned when it was drawn
@@ -114,9 +116,10 @@ impl Control {
             signature.verify(secret, &post, now)?;
             scheme = Some(signature.scheme);
         }
-        self.inner.hooks.admit(app, name, now)?;
+        self.inner.hooks.admit(app, name, Instant::now())?;
         let id = hooks::id_of(name, &post, scheme);
-        self.fill_inbox(&record, Message { id, body: post.body, hops: 0, wake: record.wake }).await
+        let hops = self.hops_of(&post)?;
+        self.fill_inbox(&record, Message { id, body: post.body, hops, wake: record.wake }).await
     }
 
     /// Hands a letter of the app's own to one of its hooks: no signature is needed within a house,
@@ -130,10 +133,30 @@ impl Control {
     ) -> Result<HookPosted, HookRefused> {
         let found = self.inner.store.read(|reader| reader.hook(app, name));
         let record = found.map_err(ControlError::from)?.ok_or(HookRefused::Unknown)?;
-        self.inner.hooks.admit(app, name, model::clock::now())?;
+        self.inner.hooks.admit(app, name, Instant::now())?;
         let id = Some(hooks::message_id(name, id));
-        let message = Message { id, body: body.to_owned(), hops: 1, wake: record.wake };
+        let hops = waybill(body).map_or(1, |(_, hops)| hops);
+        let message = Message { id, body: body.to_owned(), hops, wake: record.wake };
         self.fill_inbox(&record, message).await
+    }
+
+    /// Machines that a post has passed: as it says, if it is a letter that an app of this host has
+    /// signed. Everybody else begins at none.
+    fn hops_of(&self, post: &HookPost) -> Answer<u8> {
+        let Some((app, hops)) = waybill(&post.body) else { return Ok(0) };
+        let header = |name| post.headers.get(name).map(String::as_str).unwrap_or_default();
+        let signatures = header(standard::SIGNATURE_HEADER);
+        if signatures.is_empty() {
+            return Ok(0);
+        }
+        let secret = match self.inner.store.read(|reader| reader.signing_secret(&app)) {
+            Err(StoreError::NotFound { .. }) => None,
+            secret => secret?,
+        };
+        let key = secret.and_then(|secret| standard::Key::of(&secret));
+        let (id, at) = (header(standard::ID_HEADER), header(standard::TIMESTAMP_HEADER));
+        let is_ours = key.is_some_and(|key| key.verify(id, at, &post.body, signatures));
+        Ok(if is_ours { hops } else { 0 })
     }
 
     async fn fill_inbox(

@@ -2,19 +2,21 @@
 //!
 //! Writes go to the machine's task, one after the other; reading needs no task.
 //!
-//! * `waiting`: long polls. `trace`: what was done and why, verified, replayed, moved.
+//! * `waiting`: long polls. `trace`: what was done and why, verified, replayed. `exporting`: all of it.
 
+mod exporting;
 mod trace;
 mod waiting;
 
-pub use trace::WholeRead;
+pub use exporting::Export;
 
 use super::{Answer, Control};
 use crate::error::ControlError;
-use crate::facade::{InboxMessage, SelfRecord, SelfWritten, SignalsNow};
+use crate::facade::{InboxMessage, SelfRecord, SelfWritten, SignalsNow, WaitingLetter};
 use crate::governor::{Reads, find_peer};
 use crate::machine::Command;
 use crate::machine::selfhood::{Own, Sight, writer_of};
+use crate::notify;
 use govern::{DryRun, Explanation, Write, Writer};
 use model::{MachineId, State};
 use store::{MachineRecord, MessageRecord};
@@ -75,6 +77,16 @@ impl Control {
         self.live(id)?;
         let limit = limit.min(govern::limits::DEAD_LETTERS_MAX);
         with_texts(id, self.inner.store.read(|reader| reader.dead_letters(id, limit))?)
+    }
+
+    /// Notifications of the machine that wait to be delivered, oldest first, at most 100.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn self_outbox(&self, id: &MachineId) -> Answer<Vec<WaitingLetter>> {
+        self.live(id)?;
+        let letters = self.inner.store.read(|reader| reader.outbox_of(id))?;
+        Ok(letters.into_iter().map(notify::waiting).collect())
     }
 
     /// Why the machine is as it is, and what comes next.
@@ -173,7 +185,9 @@ impl Control {
         self.blocking(move |_| {
             let record = control.live(&id)?;
             let own = Own::load(&control.inner, &id)?;
-            let sight = Sight::of(&control.inner.governor, &record, &own)?;
+            let mut sight = Sight::of(&control.inner.governor, &record, &own)?;
+            // To ask for leave would take it from others: what stands is what it was told last.
+            sight.no_rest_permit = own.selfhood.is_needed_by_its_app();
             look(own, sight, record)
         })
         .await

@@ -92,9 +92,11 @@ impl ControlError {
             Self::Import(_) => {
                 Advice::caller("import_invalid", "export it again, and bring it in unchanged")
             }
-            Self::SelfUnreadable { .. } => {
-                Advice::host("self_unreadable", "it was written by a later release, or is damaged")
-            }
+            Self::SelfUnreadable { .. } => Advice::host(
+                "self_unreadable",
+                "it was written by a later release, or is damaged; its owner may set a policy \
+                     or import a self in its place, and the old one is kept aside",
+            ),
             Self::Busy { .. } => Advice::caller(
                 "too_many_requests",
                 "wait for the answers to earlier requests before sending more",

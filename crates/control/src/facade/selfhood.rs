@@ -90,3 +90,24 @@ pub struct SignalsNow {
     /// Its last beat.
     pub beat_at: Option<UnixMs>,
 }
+
+/// A notification that waits to be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingLetter {
+    /// Its id: the same in every try.
+    pub id: String,
+    /// The rule that sends it.
+    pub rule: String,
+    /// Where to, as the rule says.
+    pub to: String,
+    /// When it was decided.
+    pub at: UnixMs,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it is tried next.
+    pub next_at: UnixMs,
+    /// When it is given up.
+    pub until: UnixMs,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+}

@@ -1,6 +1,7 @@
 //! The wall clock, and its jumps.
 
 use model::UnixMs;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -8,6 +9,7 @@ use rustix::time::{
 };
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -39,12 +41,17 @@ impl fmt::Debug for Clock {
 /// cancelled.
 const FAR_OFF_S: i64 = 4_102_444_800;
 
+/// Bytes that one look at a watch reads: a count, or a few names of files.
+const LOOK_BYTES: usize = 1024;
+
 /// Says when the wall clock was set, or the host slept: a timer of the kernel that is cancelled then.
+///
+/// Where a test pretends what the clock says, it is told by the file system that it says another thing.
 ///
 /// Source: timerfd_create(2), `TFD_TIMER_CANCEL_ON_SET`.
 #[derive(Debug)]
 pub(super) struct JumpWatch {
-    timer: AsyncFd<OwnedFd>,
+    jumps: AsyncFd<OwnedFd>,
 }
 
 impl JumpWatch {
@@ -53,18 +60,14 @@ impl JumpWatch {
     /// # Errors
     /// What the kernel or the runtime refused.
     pub(super) fn new() -> std::io::Result<Self> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;
-        let never = Itimerspec {
-            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: Timespec { tv_sec: FAR_OFF_S, tv_nsec: 0 },
+        let jumps = match model::clock::pretence() {
+            None => timer()?,
+            Some(file) => pretended(file)?,
         };
-        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
-        timerfd_settime(&timer, flags, &never)?;
         // SAFETY: the descriptor is owned by the `AsyncFd` from here on, so it is open and the same one
         // for as long as that lives.
-        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
-        Ok(Self { timer })
+        let jumps = unsafe { AsyncFd::register_with_interest(jumps, Interest::READABLE) }?;
+        Ok(Self { jumps })
     }
 
     /// Waits for the next jump.
@@ -73,10 +76,10 @@ impl JumpWatch {
     /// What the runtime says; there is no watch any more.
     pub(super) async fn jumped(&self) -> std::io::Result<()> {
         loop {
-            let mut guard = self.timer.readable().await?;
-            let read = guard.try_io(|timer| {
-                let mut count = [0; 8];
-                match rustix::io::read(timer.get_ref(), &mut count) {
+            let mut guard = self.jumps.readable().await?;
+            let read = guard.try_io(|jumps| {
+                let mut look = [0; LOOK_BYTES];
+                match rustix::io::read(jumps.get_ref(), &mut look) {
                     Ok(_) | Err(Errno::CANCELED) => Ok(()),
                     Err(error) => Err(error.into()),
                 }
@@ -87,6 +90,26 @@ impl JumpWatch {
             }
         }
     }
+}
+
+fn timer() -> std::io::Result<OwnedFd> {
+    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+    let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;
+    let never = Itimerspec {
+        it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: Timespec { tv_sec: FAR_OFF_S, tv_nsec: 0 },
+    };
+    let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+    timerfd_settime(&timer, flags, &never)?;
+    Ok(timer)
+}
+
+/// Told when another file takes this one's name.
+fn pretended(file: &Path) -> std::io::Result<OwnedFd> {
+    let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    let place = file.parent().unwrap_or(Path::new("."));
+    inotify::add_watch(&watch, place, WatchFlags::MOVED_TO)?;
+    Ok(watch)
 }
 
 /// Tells jumps of the wall clock from small corrections of it.

@@ -3,16 +3,13 @@
 use super::Governor;
 use super::clock::{Drift, JumpWatch};
 use super::ready::Lane;
+use crate::inner::STORE_RETRY;
 use model::UnixMs;
-use std::time::Duration;
 use store::SelfhoodTimer;
 
 /// A wall clock that is corrected by less than this, in milliseconds, has not jumped: rules count in
 /// seconds, and the wheel measures its wait anew in any case.
 const JUMP_MIN_MS: u64 = 500;
-
-/// Wait before the store is asked again who is governed.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 impl Governor {
     /// Sweeps at start and after each jump of the wall clock, for as long as control lives.
@@ -48,7 +45,8 @@ impl Governor {
         self.sweep().await;
     }
 
-    /// Fills the wheel, and has every governed machine evaluated, overdue ones first.
+    /// Fills the wheel, and has every governed machine evaluated, overdue ones first. From a self that
+    /// is not governed nothing follows at any time, so its machine is not even looked at.
     pub(super) async fn sweep(&self) {
         let mut timers = loop {
             match self.store.read(|reader| reader.selfhood_timers()) {

@@ -7,7 +7,7 @@ use model::spec::{
     CpuKind, DnsSpec, EngineKind, GuestSize, ImageConfig, ImageRef, ProgramSpec, RestartPolicy,
     RootfsSpec, StopConfig,
 };
-use model::{BootId, DurationMs, MachineSpec, Run, RunId, VersionId};
+use model::{BootId, Cause, DurationMs, MachineSpec, Run, RunId, VersionId};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use store::{AppRecord, NetworkRecord, SelfhoodRecord};
@@ -136,11 +136,16 @@ impl Bench {
     }
 
     fn remember(&self, n: u8, next_at: Option<UnixMs>, selfhood: &Selfhood) {
+        self.remember_as(true, n, next_at, selfhood);
+    }
+
+    fn remember_as(&self, is_governed: bool, n: u8, next_at: Option<UnixMs>, selfhood: &Selfhood) {
         let record = SelfhoodRecord {
             machine: id(n),
             revision: selfhood.revision,
             next_at,
             policy: None,
+            is_governed,
             record: selfhood.to_text(),
         };
         self.write(move |tx| tx.put_selfhood(&record));
@@ -277,4 +282,25 @@ async fn a_machine_that_is_gone_leaves_nothing_behind() {
     assert_eq!(beats.at(&id(1)), None);
     assert_eq!(signals.of(&id(1)), Measured::default());
     assert_eq!(ready.waiting(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_looks_at_no_machine_that_cannot_act_by_itself() {
+    let bench = Bench::new();
+    let mut owing = record(3, "a", "owing", stopped());
+    bench.add(&record(1, "a", "plain", stopped()));
+    bench.add(&record(2, "a", "governed", stopped()));
+    bench.add(&owing);
+    bench.remember_as(false, 1, Some(START), &Selfhood::default());
+    bench.remember_as(true, 2, None, &Selfhood::default());
+    bench.remember_as(false, 3, None, &Selfhood::default());
+    bench.governor.sweep().await;
+    assert_eq!(bench.told(), [id(2)]);
+    assert_eq!(bench.governor.wheel.at(&id(1)), None);
+    let owed = model::state::OwedWake { cause: Cause::Message, since: START, not_before: START };
+    owing.machine.owed = Some(owed);
+    bench.step(&mut owing, stopped());
+    bench.governor.sweep().await;
+    let told: BTreeSet<MachineId> = bench.told().into_iter().collect();
+    assert_eq!(told, BTreeSet::from([id(2), id(3)]));
 }

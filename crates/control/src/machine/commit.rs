@@ -3,7 +3,7 @@
 //! effects are carried out.
 
 use super::metering::Metering;
-use super::selfhood::{Sheet, Stored};
+use super::selfhood::{Sheet, Stored, put_into_words};
 use super::task::Task;
 use crate::error::ControlError;
 use crate::inner::new_event_id;
@@ -81,6 +81,7 @@ impl Task {
         if is_step {
             let mut step = self.step_to_store(event, &next, now, new_version.as_ref());
             step.selfhood = sheet.as_ref().map(|sheet| sheet.to_stored(&self.id));
+            step.news.iter_mut().for_each(|event| put_into_words(&mut event.news, sheet.as_ref()));
             // What leaves nothing behind may run while the intent goes to the disk.
             self.begin_launches(&next.effects);
             let began = Instant::now();

@@ -8,14 +8,17 @@
 //!
 //! * `own`: the record in the hands of the task. `rows`: its messages. `sight`: what the host sees.
 //! * `sheet`: what one transaction stores of it. `reports`: what the platform says of a step.
+//! * `leaving`: who puts it to rest.
 //! * `steps`: what a step means for the self. `writes`: writes from outside and inside.
 //! * `evaluation`: what follows from the record. `wishes`: that, on its way through the one door.
 //! * `notices`: rests that are told first. `founding`: what a machine brings along.
-//! * `usage`: CPU time. `flood`: bounds for a guest that writes without end.
+//! * `anew`: one that cannot be read is replaced. `usage`: CPU time. `flood`: bounds for a guest that writes without end.
 
+mod anew;
 mod evaluation;
 mod flood;
 mod founding;
+mod leaving;
 mod notices;
 mod own;
 mod reports;
@@ -35,4 +38,5 @@ pub(crate) use rows::writer_of;
 pub(super) use sheet::Sheet;
 pub(crate) use sheet::Stored;
 pub(crate) use sight::Sight;
+pub(super) use steps::put_into_words;
 pub(super) use usage::CpuMeter;

@@ -11,7 +11,7 @@ use crate::capacity::Reservation;
 use crate::error::ControlError;
 use crate::facade::StopOverride;
 use crate::governor::Turn;
-use crate::inner::Inner;
+use crate::inner::{Inner, STORE_RETRY};
 use crate::shim::{Link, LinkEvent};
 use guest_proto::message::Answer;
 use model::{DurationMs, Event, MachineId, State, TimerKind, UnixMs};
@@ -26,14 +26,11 @@ use tokio::time::Instant;
 /// not read its record anew each time.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Wait before an event is offered to the store again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
-
 /// Wait before a record that could not be read is read again.
 const READ_RETRY: DurationMs = DurationMs::from_secs(1);
 
-/// Wait before a start that found no slot is tried again.
-const SLOT_RETRY: DurationMs = DurationMs(1_000);
+/// Wait before a start or a wake that found no slot is tried again.
+pub(super) const SLOT_RETRY: DurationMs = DurationMs::from_secs(1);
 
 /// Wait before a machine that comes back after a reboot of the host asks again whether it is its
 /// turn.

@@ -1,8 +1,11 @@
 //! What a `notify` rule sends, from the verdict in which it began to stand.
 
+use super::backoff::GIVE_UP_AFTER;
+use crate::facade::WaitingLetter;
 use govern::Verdict;
 use model::{AppName, MachineId, UnixMs};
 use policy::reading::{Observed, Read};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use store::{OutboxRecord, StoreError, Tx};
 
@@ -22,6 +25,7 @@ pub(crate) fn letters(
     at: UnixMs,
 ) -> Vec<OutboxRecord> {
     let revision = verdict.next.revision;
+    let hops = verdict.next.inbox.passed(at);
     let sent = verdict.notify.iter().filter_map(|notify| Some((&notify.rule, notify.to.as_ref()?)));
     sent.map(|(rule, to)| OutboxRecord {
         seq: 0,
@@ -29,7 +33,7 @@ pub(crate) fn letters(
         app: app.clone(),
         rule: rule.clone(),
         url: to.clone(),
-        body: body(&About { machine, app, rule, at, revision }, &verdict.reads),
+        body: body(&About { machine, app, rule, at, revision, hops }, &verdict.reads),
         created_at: at,
         attempts: 0,
         next_at: at,
@@ -62,6 +66,20 @@ pub(super) fn id_of(letter: &OutboxRecord) -> String {
     id(&letter.machine, &letter.rule, letter.created_at)
 }
 
+/// A letter for whoever may look at the machine.
+pub(crate) fn waiting(letter: OutboxRecord) -> WaitingLetter {
+    WaitingLetter {
+        id: id_of(&letter),
+        rule: letter.rule,
+        to: letter.url,
+        at: letter.created_at,
+        attempts: letter.attempts,
+        next_at: letter.next_at,
+        until: letter.created_at.plus(GIVE_UP_AFTER),
+        last_error: letter.last_error,
+    }
+}
+
 /// A rule begins to stand at most once in a millisecond.
 fn id(machine: &MachineId, rule: &str, at: UnixMs) -> String {
     format!("{machine}-{}-{rule}", at.0)
@@ -73,9 +91,28 @@ struct About<'a> {
     rule: &'a str,
     at: UnixMs,
     revision: u64,
+    hops: u8,
 }
 
-/// `{id, machine, app, rule, at, revision, reads}`; `at` in Unix milliseconds. A secret or a value
+/// As much of a letter's body as its way needs.
+#[derive(Debug, Deserialize)]
+struct Waybill {
+    app: AppName,
+    hops: u8,
+}
+
+/// From which app a letter with this body is, and how many machines it has passed. What is no letter
+/// of ours has no such thing.
+pub(crate) fn waybill(body: &str) -> Option<(AppName, u8)> {
+    if body.len() > BODY_MAX_BYTES {
+        return None;
+    }
+    let Waybill { app, hops } = serde_json::from_str(body).ok()?;
+    Some((app, hops))
+}
+
+/// `{id, machine, app, rule, at, revision, hops, reads}`; `at` in Unix milliseconds, `hops` the machines
+/// that it has passed, so that machines which tell each other come to an end. A secret or a value
 /// that nobody knows is `null`.
 fn body(about: &About<'_>, reads: &[Read]) -> String {
     let mut body = json!({
@@ -85,6 +122,7 @@ fn body(about: &About<'_>, reads: &[Read]) -> String {
         "rule": about.rule,
         "at": about.at,
         "revision": about.revision,
+        "hops": about.hops,
         "reads": reads.iter().map(shown).collect::<Map<_, _>>(),
     });
     let text = body.to_string();
@@ -114,7 +152,7 @@ mod tests {
     fn body_of(reads: &[Read]) -> Json {
         let (machine, app) = ("0123456789abcd".parse().unwrap(), "web".parse().unwrap());
         let at = UnixMs(1_700_000_000_123);
-        let about = About { machine: &machine, app: &app, rule: "done", at, revision: 7 };
+        let about = About { machine: &machine, app: &app, rule: "done", at, revision: 7, hops: 2 };
         let text = body(&about, reads);
         assert!(text.len() <= BODY_MAX_BYTES, "{}", text.len());
         serde_json::from_str(&text).unwrap()
@@ -141,6 +179,7 @@ mod tests {
                 "rule": "done",
                 "at": 1_700_000_000_123_u64,
                 "revision": 7,
+                "hops": 2,
                 "reads": {
                     "memory.progress": 1.0,
                     "memory.key": null,
@@ -155,5 +194,14 @@ mod tests {
         let long = Value::from("x".repeat(BODY_MAX_BYTES).as_str());
         let body = body_of(&[read("memory.a", Observed::Value(long))]);
         assert_eq!((&body["reads"], &body["rule"]), (&Json::Null, &json!("done")));
+    }
+
+    #[test]
+    fn a_letter_knows_its_way() {
+        let text = body_of(&[]).to_string();
+        assert_eq!(super::waybill(&text), Some(("web".parse().unwrap(), 2)));
+        for other in ["", "{}", "[1]", r#"{"app": "web"}"#, r#"{"app": "web", "hops": 300}"#] {
+            assert_eq!(super::waybill(other), None, "{other}");
+        }
     }
 }

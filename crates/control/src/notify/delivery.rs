@@ -5,6 +5,7 @@ use crate::control::Control;
 use crate::error::ControlError;
 use crate::hooks::standard::{ID_HEADER, Key, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use crate::hooks::{HookRefused, is_hook_name};
+use govern::WriteRefused;
 use registry::Destination;
 use std::time::Duration;
 use store::OutboxRecord;
@@ -104,6 +105,11 @@ fn of_status(status: u16) -> Outcome {
 async fn hand_over(control: &Control, name: &str, letter: &OutboxRecord) -> Outcome {
     match control.deliver_to_hook(&letter.app, name, &id_of(letter), &letter.body).await {
         Ok(_) => Outcome::Arrived,
+        Err(HookRefused::Inbox(ControlError::Self_(why)))
+            if matches!(*why, WriteRefused::Hops { .. }) =>
+        {
+            Outcome::GivenUp(why.to_string())
+        }
         Err(HookRefused::Unknown) => Outcome::Unheard(format!("there is no hook `{name}`")),
         Err(error) => Outcome::Unheard(told(&error)),
     }

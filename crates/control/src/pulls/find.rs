@@ -84,21 +84,30 @@ pub(super) async fn here(
     .await
 }
 
-/// Records what a reference led to: where its tag points, and that the caller's app has been given
-/// an image that is not for everybody.
-pub(super) fn note_use(
-    tx: &Tx<'_>,
-    image: &ImageRef,
-    points_to: Option<&Digest>,
-    caller: &ImageCaller,
-) -> Result<(), StoreError> {
-    if let Some(points_to) = points_to {
-        tx.put_tag(image, points_to)?;
-    }
-    let is_private = tx.image(&image.digest)?.is_some_and(|record| record.is_private);
-    match caller {
-        ImageCaller::Tenant { app } if is_private => tx.grant_image(&image.digest, app),
-        ImageCaller::Tenant { .. } | ImageCaller::Owner => Ok(()),
+/// What a reference has led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Use {
+    /// The image under the name that was asked for.
+    pub(super) image: ImageRef,
+    /// Where its tag points, if it was found by that.
+    pub(super) points_to: Option<Digest>,
+    /// Who asked.
+    pub(super) caller: ImageCaller,
+}
+
+impl Use {
+    /// Records where the tag points, and that the caller's app has been given an image that is not
+    /// for everybody.
+    pub(super) fn note(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        if let Some(points_to) = &self.points_to {
+            tx.put_tag(&self.image, points_to)?;
+        }
+        let digest = &self.image.digest;
+        let is_private = tx.image(digest)?.is_some_and(|record| record.is_private);
+        match &self.caller {
+            ImageCaller::Tenant { app } if is_private => tx.grant_image(digest, app),
+            ImageCaller::Tenant { .. } | ImageCaller::Owner => Ok(()),
+        }
     }
 }
 
@@ -242,13 +251,14 @@ impl Finder<'_> {
     ) -> Result<Found, ControlError> {
         let points_to = self.reference.digest().is_none().then(|| resolved.tag_digest.clone());
         let (image, caller) = (resolved.image_ref.clone(), access.caller.clone());
+        let found = Use { image, points_to, caller };
         // Whoever shows nothing and gets an answer is anybody.
         let is_public = access.credentials == Credentials::Anonymous;
         let noted = self.inner.store.write("image.use", move |tx| {
             if is_public {
-                tx.publish_image(&image.digest)?;
+                tx.publish_image(&found.image.digest)?;
             }
-            note_use(tx, &image, points_to.as_ref(), &caller)
+            found.note(tx)
         });
         noted.await?;
         Ok(Found::Here { record, cached_because: None })

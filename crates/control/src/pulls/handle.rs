@@ -5,6 +5,7 @@ use super::board::{Brought, JobState};
 use crate::control::Control;
 use crate::error::ControlError;
 use crate::facade::{ImageInfo, PullProgress, PulledImage};
+use model::spec::ImageRef;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct PullHandle {
     control: Control,
+    image: ImageRef,
     reports: Reports,
     cached_because: Option<String>,
 }
@@ -29,10 +31,10 @@ struct Reports {
 
 impl PullHandle {
     pub(crate) fn new(control: Control, job: Job, cached_because: Option<String>) -> Self {
-        let Job(mut state) = job;
+        let Job { mut state, image } = job;
         state.mark_changed();
         let reports = Reports { state, next_at: Instant::now() };
-        Self { control, reports, cached_because }
+        Self { control, image, reports, cached_because }
     }
 
     /// The latest progress, once there is something new, at most ten times a second; `None` as soon
@@ -46,7 +48,8 @@ impl PullHandle {
     /// # Errors
     /// Why it did not come.
     pub async fn finish(self) -> Result<PulledImage, ControlError> {
-        let Brought { record, is_new } = Job(self.reports.state).outcome().await?;
+        let job = Job { state: self.reports.state, image: self.image };
+        let Brought { record, is_new } = job.outcome().await?;
         let info = self.control.image(&record.image.digest)?.info;
         let info = ImageInfo { image: record.image, ..info };
         Ok(PulledImage { info, is_new, cached_because: self.cached_because })

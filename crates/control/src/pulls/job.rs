@@ -2,6 +2,7 @@
 
 use super::board::{Board, Brought};
 use super::fetch::Fetcher;
+use super::find::Use;
 use super::{JobKey, LOCAL, Pulls, find, off_runtime};
 use crate::error::ControlError;
 use crate::facade::{ImageAccess, ImageCaller};
@@ -114,6 +115,16 @@ impl Target {
         self.config.get().map(|blob| blob.config.clone()).unwrap_or_default()
     }
 
+    /// What was asked for, and where its tag points.
+    pub(super) fn wanted(&self) -> Use {
+        let resolved = self.resolved.as_ref().filter(|_| self.is_by_tag);
+        Use {
+            image: self.image_ref(),
+            points_to: resolved.map(|resolved| resolved.tag_digest.clone()),
+            caller: self.access.caller.clone(),
+        }
+    }
+
     pub(super) fn key(&self) -> JobKey {
         JobKey {
             digest: self.digest.clone(),
@@ -137,7 +148,8 @@ pub(super) async fn run(
     if let Some(record) = find::here(inner, &target.digest).await?
         && !record.is_private
     {
-        let record = ImageRecord { image: target.image_ref(), ..record };
+        let wanted = target.wanted();
+        inner.store.write("image.use", move |tx| wanted.note(tx)).await?;
         return Ok(Brought { record, is_new: false });
     }
     let access = pulls.registries.with_credentials(&target.reference, &target.access)?;
@@ -166,8 +178,7 @@ pub(super) async fn run(
         source: "registry".to_owned(),
         is_private,
     };
-    let points_to = target.is_by_tag.then(|| resolved.tag_digest.clone());
-    let record = note(inner, record, points_to, access.caller).await?;
+    let record = note(inner, record, target.wanted()).await?;
     Ok(Brought { record, is_new: imported.is_new })
 }
 
@@ -227,20 +238,17 @@ async fn fetch(pull: Pull, repository: Repository, board: &Board) -> Result<Pull
 async fn note(
     inner: &Arc<Inner>,
     record: ImageRecord,
-    points_to: Option<Digest>,
-    caller: ImageCaller,
+    wanted: Use,
 ) -> Result<ImageRecord, ControlError> {
-    let image = record.image.clone();
-    let digest = image.digest.clone();
+    let digest = record.image.digest.clone();
     let noted = inner.store.write("image.pull", move |tx| {
         tx.put_image(&record)?;
-        find::note_use(tx, &record.image, points_to.as_ref(), &caller)?;
+        wanted.note(tx)?;
         tx.image(&record.image.digest)
     });
     let record = noted.await?.ok_or(ControlError::NotFound { what: "image" })?;
     failpoint::hit("pull.recorded");
     let store = Arc::clone(inner);
     off_runtime(move || Ok(store.images.claim(&digest)?)).await?;
-    // Under the name that was asked for: an image may have several.
-    Ok(ImageRecord { image, ..record })
+    Ok(record)
 }

@@ -22,7 +22,8 @@ use std::sync::Arc;
 pub struct ImageSettings {
     /// The only registries that may be used, all from the host; `None` allows every registry.
     pub allowed: Option<AllowList>,
-    /// Registries that may be spoken to without TLS. Loopback always may.
+    /// Registries whose certificate is not checked, and that may be spoken to without TLS when they
+    /// have none. Loopback always may.
     pub insecure: AllowList,
     /// Whose certificates count.
     pub trust: Trust,

@@ -6,6 +6,7 @@ use crate::limits::{
     MESSAGE_BYTES_MAX, MESSAGE_ID_BYTES_MAX, RECORD_BYTES_MAX,
 };
 use crate::selfhood::{Inbox, Oldest, Selfhood};
+use crate::write::MessageRow;
 use policy::check_fact;
 use policy::limits::{KEYS_MAX, MEMORY_BYTES_MAX};
 use policy::write::fact_bytes;
@@ -75,12 +76,11 @@ fn is_large(json: &Json) -> bool {
     }
 }
 
-/// Counts the messages again.
-pub(super) fn count(inbox: &mut Inbox, messages: &[ExportedMessage]) {
-    let rows = || messages.iter().map(|message| &message.row);
+/// Counts the messages that wait again, oldest first.
+pub(crate) fn recount<'a>(inbox: &mut Inbox, rows: impl Iterator<Item = &'a MessageRow> + Clone) {
     let n = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    inbox.depth = n(messages.len());
-    inbox.bytes = rows().map(|row| row.bytes).sum();
-    inbox.wakes = n(rows().filter(|row| row.wake).count());
-    inbox.oldest = rows().next().map(|row| Oldest { seq: row.seq, at: row.at });
+    inbox.depth = n(rows.clone().count());
+    inbox.bytes = rows.clone().map(|row| row.bytes).sum();
+    inbox.wakes = n(rows.clone().filter(|row| row.wake).count());
+    inbox.oldest = rows.clone().next().map(|row| Oldest { seq: row.seq, at: row.at });
 }

@@ -2,6 +2,7 @@
 
 use model::UnixMs;
 use policy::document::AlarmText;
+use policy::period::Period;
 use policy::{Alarm, AlarmError, Policy, Writer};
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,9 @@ impl AlarmEntry {
 
     /// Fires what is due at `now`; says whether anything did.
     pub(crate) fn fire(&mut self, name: &str, policy: &Policy, now: UnixMs) -> bool {
-        let is_set_back = self.last.since(now) > SET_BACK_MAX;
+        self.count_from_here(now);
+        // A moment comes once, whatever the clock says afterwards.
+        let is_set_back = self.text.cron.is_some() && self.last.since(now) > SET_BACK_MAX;
         if !is_set_back && self.next.is_none_or(|next| now < next) {
             return false;
         }
@@ -76,6 +79,15 @@ impl AlarmEntry {
         true
     }
 
+    /// One that repeats after a length of time has never longer to wait than that: if it had, the
+    /// clock was set back.
+    fn count_from_here(&mut self, now: UnixMs) {
+        let Some(Period(every)) = self.text.every else { return };
+        if self.next.is_some_and(|next| next.since(now) > every) {
+            (self.set_at, self.last, self.next) = (now, now, Some(now.plus(every)));
+        }
+    }
+
     /// One firing is done with.
     pub(crate) fn ack(&mut self, now: UnixMs) {
         self.due = self.due.filter(|due| due.count > 1).map(|due| DueAlarm {
@@ -83,6 +95,12 @@ impl AlarmEntry {
             count: due.count - 1,
             ..due
         });
+    }
+
+    /// Whether the platform set it, for the `schedule` of the configuration.
+    #[must_use]
+    pub fn is_schedule(&self) -> bool {
+        self.origin == AlarmOrigin::Writer(Writer::Platform)
     }
 
     /// Whether it is set by a writer and will never fire again: then it goes with its last ack.
@@ -98,6 +116,54 @@ impl AlarmEntry {
     }
 }
 
-/// A clock set back by more than this makes an alarm start again from now; the same as in
+/// A clock set back by more than this makes a pattern start again from now; the same as in
 /// [`Alarm::due`].
 const SET_BACK_MAX: model::DurationMs = model::DurationMs::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::DurationMs;
+    use policy::document::Missed;
+
+    const NOW: UnixMs = UnixMs(1_800_000_000_000);
+    const DAY: u64 = 24 * 3_600_000;
+
+    fn entry(text: AlarmText) -> AlarmEntry {
+        let alarm = Alarm::compile(&text).expect("it is an alarm");
+        AlarmEntry::new(text, AlarmOrigin::Writer(Writer::Owner), &alarm, NOW)
+    }
+
+    fn text() -> AlarmText {
+        AlarmText { at: None, every: None, cron: None, tz: None, missed: Missed::Once }
+    }
+
+    fn fires(alarm: &mut AlarmEntry, at: u64) -> bool {
+        alarm.fire("a", &crate::no_policy(), UnixMs(at))
+    }
+
+    #[test]
+    fn one_that_repeats_never_waits_longer_than_its_time() {
+        let every = DurationMs::from_secs(60);
+        let mut alarm = entry(AlarmText { every: Some(Period(every)), ..text() });
+        assert!(fires(&mut alarm, NOW.0 + 60_000));
+        for back in [90_000, 3_000_000, 30 * DAY] {
+            let now = NOW.0 - back;
+            assert!(!fires(&mut alarm, now), "{back}");
+            assert_eq!(alarm.next, Some(UnixMs(now + 60_000)), "{back}");
+            assert!(fires(&mut alarm, now + 60_000), "{back}");
+        }
+        assert!(fires(&mut alarm, NOW.0 + 30 * DAY), "set forward");
+        assert_eq!(alarm.due.map(|due| due.count), Some(1));
+    }
+
+    #[test]
+    fn a_moment_comes_once_whatever_the_clock_says() {
+        let mut alarm = entry(AlarmText { at: Some("2027-01-15T09:00:00Z".to_owned()), ..text() });
+        let at = alarm.next.expect("it lies ahead").0;
+        assert!(!fires(&mut alarm, NOW.0 - DAY), "set back before it came");
+        assert!(fires(&mut alarm, at + DAY), "leapt over");
+        assert!(!fires(&mut alarm, at - DAY) && alarm.next.is_none());
+        assert!(!fires(&mut alarm, at + 2 * DAY), "passed again");
+    }
+}

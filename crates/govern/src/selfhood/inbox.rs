@@ -1,6 +1,6 @@
 //! The index of an inbox: counts, not messages.
 
-use crate::limits::{MESSAGE_PATIENCE, MESSAGE_WAKES_MAX};
+use crate::limits::{ANSWER_MAX, MESSAGE_PATIENCE, MESSAGE_WAKES_MAX};
 use model::UnixMs;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,10 @@ pub struct Inbox {
     pub spent_in: Option<u64>,
     /// Messages that became dead letters.
     pub dead: u64,
+    /// Machines that the newest message has passed, this one included.
+    pub hops: u8,
+    /// When it came.
+    pub posted_at: UnixMs,
 }
 
 /// The oldest message that waits for an ack.
@@ -58,11 +62,20 @@ impl Default for Inbox {
             attempts: 0,
             spent_in: None,
             dead: 0,
+            hops: 0,
+            posted_at: UnixMs(0),
         }
     }
 }
 
 impl Inbox {
+    /// Machines that whatever the machine sends now has passed, itself included. What it sends soon
+    /// after a message counts as an answer to that, whether or not it is one.
+    #[must_use]
+    pub fn passed(&self, now: UnixMs) -> u8 {
+        if now.since(self.posted_at) <= ANSWER_MAX { self.hops.max(1) } else { 1 }
+    }
+
     /// Whether a message wants the machine up. `up`: the number of this time up, if it is up.
     pub(crate) fn wants_up(&self, up: Option<u64>) -> bool {
         let is_spent = up.is_some() && self.spent_in == up;

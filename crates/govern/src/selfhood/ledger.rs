@@ -56,6 +56,15 @@ pub struct LastWake {
     pub ended: bool,
 }
 
+/// Why a machine rests, or is on its way there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRest {
+    /// Why.
+    pub cause: Cause,
+    /// Since when that is so.
+    pub at: UnixMs,
+}
+
 impl Ledger {
     /// Counts a governed wake.
     pub(crate) fn count_wake(&mut self, now: UnixMs) {

@@ -115,6 +115,8 @@ pub(super) fn post(draft: &mut Draft<'_>, message: &Message) -> Result<(), Write
     inbox.depth += 1;
     inbox.bytes += bytes;
     inbox.posted_rev = rev;
+    inbox.posted_at = now;
+    inbox.hops = message.hops + 1;
     inbox.oldest.get_or_insert(Oldest { seq, at: now });
     if message.wake {
         inbox.wakes += 1;

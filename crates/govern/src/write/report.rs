@@ -4,7 +4,7 @@ use super::Draft;
 use crate::limits::WAKE_FAILURES_MAX;
 use crate::refused::WriteRefused;
 use crate::rights::Action;
-use crate::selfhood::{LastWake, Selfhood};
+use crate::selfhood::{LastRest, LastWake, Selfhood};
 use model::cause::CauseClass;
 use model::{Cause, Exit, UnixMs, Want};
 use policy::Name;
@@ -26,6 +26,12 @@ pub enum Report {
     },
     /// A wake did not get so far.
     WakeFailed,
+    /// It begins to rest, or goes on to a deeper rest; or it is none any more that was put to rest.
+    /// Leaves no entry: the decision or the call has one.
+    Resting {
+        /// Why.
+        cause: Option<Cause>,
+    },
     /// It went to rest, at whatever depth.
     Rested {
         /// When.
@@ -58,6 +64,10 @@ pub(super) fn note(draft: &mut Draft<'_>, report: &Report) -> Result<(), WriteRe
         Report::Woken { cause } => woken(next, cause, now),
         Report::Up { at, cold } => up(next, *at, *cold),
         Report::WakeFailed => wake_failed(next, now),
+        Report::Resting { cause } => {
+            next.rested = cause.clone().map(|cause| LastRest { cause, at: now });
+            return Ok(());
+        }
         Report::Rested { at, served } => {
             rested(next, *at, *served, now);
             "rested".to_owned()
@@ -110,6 +120,7 @@ fn woken(next: &mut Selfhood, cause: &Cause, now: UnixMs) -> String {
 }
 
 fn up(next: &mut Selfhood, at: UnixMs, cold: bool) -> String {
+    next.rested = None;
     next.ups += u64::from(next.usage.begin(at));
     next.signals.resumed_cold = cold;
     next.signals.wake_failures = 0;
@@ -139,11 +150,16 @@ fn wake_failed(next: &mut Selfhood, now: UnixMs) -> String {
 fn finished_alarm(next: &mut Selfhood, exit: &Exit, now: UnixMs) -> Option<String> {
     let is_well = exit.code == Some(0) && !exit.requested_stop && exit.started_at.is_some();
     let wake = next.wake.as_ref().filter(|wake| is_well && !wake.ended)?;
-    let Cause::Alarm { alarm: name } = &wake.cause else { return None };
-    let alarm = next.alarms.get_mut(name)?;
-    alarm.due.filter(|due| due.since <= wake.at)?;
+    let woken_at = wake.at;
+    let name = match &wake.cause {
+        Cause::Alarm { alarm } => alarm.clone(),
+        Cause::Schedule => next.schedule()?.to_owned(),
+        _ => return None,
+    };
+    let alarm = next.alarms.get_mut(&name)?;
+    alarm.due.filter(|due| due.since <= woken_at)?;
     alarm.ack(now);
-    let (name, is_over) = (name.clone(), alarm.is_over());
+    let is_over = alarm.is_over();
     if is_over {
         next.alarms.remove(&name);
     }

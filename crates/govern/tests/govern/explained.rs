@@ -1,8 +1,8 @@
 //! Why, in sentences; and what would be.
 
-use crate::shell::{DUTY, NIGHTLY, NOW, Shell, fact, policy_write, rest_until};
+use crate::shell::{DUTY, NIGHTLY, NOW, QUEUE, Shell, fact, policy_write, rest_until};
 use govern::{Stance, Write, Writer, dry_run, explain};
-use model::{Depth, DurationMs, UnixMs};
+use model::{Depth, DurationMs, UnixMs, Want};
 
 #[test]
 fn asleep_by_its_own_word() {
@@ -36,9 +36,30 @@ fn awake_because() {
 }
 
 #[test]
+fn asleep_by_a_rule_whose_condition_is_over() {
+    let mut shell = Shell::up(DUTY);
+    shell.pass_s(600);
+    assert!(!shell.is_up());
+    assert_eq!(
+        shell.explain(),
+        "asleep (suspended) by rule `idle` since 21:06 UTC; nothing wakes it but a call or a request"
+    );
+    let mut worker = Shell::up(QUEUE);
+    worker.call(Want::Down(Depth::Stop));
+    worker.pass_s(1);
+    let told = worker.explain();
+    assert!(
+        told.starts_with(
+            "stopped by a call by local since 21:00 UTC; waits for rule `pile`: `inbox"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
 fn asleep_and_nobody_will_wake_it() {
     let shell = Shell::new("{}");
-    assert_eq!(shell.explain(), "asleep nothing wakes it but a call or a request");
+    assert_eq!(shell.explain(), "asleep; nothing wakes it but a call or a request");
 }
 
 #[test]

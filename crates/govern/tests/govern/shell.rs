@@ -283,6 +283,9 @@ impl Shell {
                     Want::Down(_) => {}
                 }
                 let seed = self.seed();
+                if matches!(want, Want::Down(_)) && self.is_up() {
+                    self.report(Report::Resting { cause: Some(cause.clone()) });
+                }
                 self.step(&Event::Want { want, cause: cause.clone(), seed, stop: ORDER });
             }
             Admission::Owed { not_before, .. } => {

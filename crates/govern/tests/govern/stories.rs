@@ -408,12 +408,24 @@ fn notify_tells_once_each_time_it_rises() {
 /// A schedule as Fly has it: the program knows of no alarm, does its work and ends.
 #[test]
 fn a_job_that_ends_well_is_not_started_again_until_its_next_time() {
+    let mut shell = Shell::new(r#"{"alarms":{"hourly":{"every":"1h"}}}"#);
+    comes_up_each_hour(&mut shell, &Cause::Alarm { alarm: "hourly".to_owned() });
+    // Of the same name, and yet no schedule: the policy's own.
     let mut shell = Shell::new(r#"{"alarms":{"schedule":{"every":"1h"}}}"#);
+    comes_up_each_hour(&mut shell, &Cause::Alarm { alarm: "schedule".to_owned() });
+    let mut shell = Shell::new("{}");
+    let alarm = serde_json::from_str(r#"{"every":"1h"}"#).expect("an alarm");
+    let write = Write::Alarm { name: "schedule".to_owned(), alarm };
+    shell.write(write, &Writer::Platform).expect("the platform sets it");
+    comes_up_each_hour(&mut shell, &Cause::Schedule);
+}
+
+fn comes_up_each_hour(shell: &mut Shell, cause: &Cause) {
     let began = shell.now;
     for hour in 1..=30 {
         shell.pass_to(began.plus(DurationMs::from_secs(hour * 3600 + 5)));
         assert!(shell.is_up(), "hour {hour}: {}", shell.explain());
-        assert_eq!(last_cause(&shell), Cause::Alarm { alarm: "schedule".to_owned() });
+        assert_eq!(last_cause(shell), *cause);
         shell.exit(0);
         assert!(shell.selfhood.due().next().is_none());
     }

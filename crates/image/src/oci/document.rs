@@ -262,7 +262,7 @@ mod tests {
     #[track_caller]
     fn check_refused(declared: &str, value: &Value, expected: &str) {
         let refused = read(declared, value).unwrap_err();
-        let said = format!("{refused}; {}", refused.hint().unwrap_or_default());
+        let said = format!("{refused}; {}", refused.hint());
         assert!(said.contains(expected), "{said}");
     }
 

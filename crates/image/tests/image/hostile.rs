@@ -166,7 +166,7 @@ fn check(case: &Case, limits: Limits) {
     };
     match (&case.outcome, result) {
         (Outcome::Refused { code, text }, Err(error)) => {
-            let said = format!("{} ({})", chain(&error), error.hint().unwrap_or_default());
+            let said = format!("{} ({})", chain(&error), error.hint());
             assert_eq!(error.code(), *code, "{}: {said}", case.name);
             assert!(said.contains(text), "{}: `{said}` does not say `{text}`", case.name);
             scene.bench.assert_nothing_left();

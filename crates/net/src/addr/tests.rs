@@ -69,25 +69,13 @@ proptest! {
     }
 
     #[test]
-    fn addresses_are_free_in_a_block_and_run_out_only_when_full(
-        n_blocks in 0usize..4,
-        draws in proptest::collection::vec(any::<u32>(), 0..900),
-    ) {
+    fn every_address_of_the_blocks_is_a_candidate_once(n_blocks in 0usize..4, chance: u32) {
         let blocks: Vec<_> = V4Range::default().blocks().take(n_blocks).collect();
-        let mut used = BTreeSet::new();
-        for chance in draws {
-            match free_v4(network(7), &blocks, &used, chance) {
-                Ok(address) => {
-                    prop_assert!(blocks.contains(&V4Block::of(address)));
-                    prop_assert!(used.insert(address), "{} was given twice", address);
-                }
-                Err(e) => {
-                    let is_full = matches!(e, Error::NoFreeAddress { .. });
-                    prop_assert!(is_full);
-                    prop_assert_eq!(used.len(), n_blocks * usize::from(V4_BLOCK_HOSTS));
-                }
-            }
-        }
+        let candidates: Vec<_> = v4_candidates(&blocks, chance).collect();
+        prop_assert!(candidates.iter().all(|address| blocks.contains(&V4Block::of(*address))));
+        let distinct: BTreeSet<_> = candidates.iter().collect();
+        prop_assert_eq!(distinct.len(), candidates.len());
+        prop_assert_eq!(candidates.len(), n_blocks * usize::from(V4_BLOCK_HOSTS));
     }
 
     #[test]

@@ -123,15 +123,6 @@ pub struct MachineFilter {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Addresses that machines have; destroyed machines have given theirs back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UsedAddresses {
-    /// IPv6, in no order.
-    pub v6: Vec<Ipv6Addr>,
-    /// IPv4, in no order.
-    pub v4: Vec<Ipv4Addr>,
-}
-
 /// Columns of the machine row and its version; `image` is the same in both.
 const RECORD: &str = "SELECT m.id, m.app, m.name, m.version, m.machine, v.spec, v.config, m.image,
     v.image_config, m.v6, m.v4, m.region, m.cordoned, m.lease, m.generation, m.created_at,
@@ -280,18 +271,25 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// The addresses that the machines of the network with this number have.
+    /// Whether a machine that is not destroyed has this address.
     ///
     /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Corrupt`].
-    pub fn used_addresses(&self, network: u32) -> Result<UsedAddresses, StoreError> {
-        let sql = "SELECT m.v6, m.v4 FROM machines m
-                   JOIN apps a ON a.name = m.app
-                   JOIN networks n ON n.org = a.org AND n.name = a.network
-                   WHERE n.id = ?1 AND m.state <> 'destroyed'";
-        let pairs: Vec<(Ipv6Addr, Ipv4Addr)> =
-            self.all("machines", sql, [network], |row| Ok((row.parsed("v6")?, row.parsed("v4")?)))?;
-        let (v6, v4) = pairs.into_iter().unzip();
-        Ok(UsedAddresses { v6, v4 })
+    /// [`StoreError::Database`].
+    pub fn is_v4_used(&self, address: Ipv4Addr) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 AS used FROM machines WHERE v4 = ?1 AND state <> 'destroyed'";
+        let used =
+            self.one("machines", sql, [address.to_string()], |row| row.plain::<bool>("used"));
+        Ok(used?.is_some())
+    }
+
+    /// Whether a machine of the app that is not destroyed has this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn is_name_used(&self, app: &AppName, name: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 AS used FROM machines WHERE app = ?1 AND name = ?2
+                   AND state <> 'destroyed'";
+        let used = self.one("machines", sql, [app.as_str(), name], |row| row.plain::<bool>("used"));
+        Ok(used?.is_some())
     }
 }

@@ -82,8 +82,8 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn put_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
-        let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)
-                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key)
+                   DO UPDATE SET value = excluded.value WHERE value <> excluded.value";
         self.execute(sql, [key, value])?;
         Ok(())
     }

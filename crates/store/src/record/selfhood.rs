@@ -5,7 +5,7 @@
 
 use crate::error::StoreError;
 use crate::row::{Fields, Reader, Tx, at_column, count_column};
-use model::{AppName, Digest, MachineId, UnixMs};
+use model::{Digest, MachineId, UnixMs};
 
 /// What a machine remembers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct SelfhoodRecord {
     pub next_at: Option<UnixMs>,
     /// Its policy, which is kept as long as it is named here.
     pub policy: Option<Digest>,
+    /// Something may follow from it although nothing happens, or followed from it and stands: then
+    /// every start of control has it evaluated.
+    pub is_governed: bool,
     /// All of it, as text.
     pub record: String,
 }
@@ -27,8 +30,6 @@ pub struct SelfhoodRecord {
 pub struct SelfhoodTimer {
     /// The machine.
     pub machine: MachineId,
-    /// Its app.
-    pub app: AppName,
     /// The moment; `None` when only a write or an event can change anything.
     pub next_at: Option<UnixMs>,
 }
@@ -40,6 +41,7 @@ impl SelfhoodRecord {
             revision: row.count("revision")?,
             next_at: row.at_opt("next_at")?,
             policy: row.parsed_opt("policy_hash")?,
+            is_governed: row.plain("is_governed")?,
             record: row.plain("record")?,
         })
     }
@@ -47,11 +49,7 @@ impl SelfhoodRecord {
 
 impl SelfhoodTimer {
     fn from_row(row: &Fields<'_>) -> Result<Self, StoreError> {
-        Ok(Self {
-            machine: row.parsed("machine")?,
-            app: row.parsed("app")?,
-            next_at: row.at_opt("next_at")?,
-        })
+        Ok(Self { machine: row.parsed("machine")?, next_at: row.at_opt("next_at")? })
     }
 }
 
@@ -65,13 +63,19 @@ impl Reader<'_> {
         self.one("selfhood", sql, [machine.as_str()], SelfhoodRecord::from_row)
     }
 
-    /// The timers of all machines that remember something and are not destroyed, in no order.
+    /// The timers of all machines that can act by themselves and are not destroyed, in no order:
+    /// those whose self is governed, and those that owe a wake. No other one's row is read.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Corrupt`].
     pub fn selfhood_timers(&self) -> Result<Vec<SelfhoodTimer>, StoreError> {
-        let sql = "SELECT s.machine, m.app, s.next_at FROM selfhood s
-                   JOIN machines m ON m.id = s.machine WHERE m.state <> 'destroyed'";
+        let sql = "SELECT s.machine, s.next_at
+                   FROM selfhood s INDEXED BY selfhood_governed JOIN machines m ON m.id = s.machine
+                   WHERE s.is_governed AND m.state <> 'destroyed'
+                   UNION ALL
+                   SELECT m.id, NULL FROM machines m INDEXED BY machines_owing
+                   WHERE m.owes_wake AND m.state <> 'destroyed' AND NOT EXISTS
+                     (SELECT 1 FROM selfhood s WHERE s.machine = m.id AND s.is_governed)";
         self.all("selfhood", sql, [], SelfhoodTimer::from_row)
     }
 }
@@ -87,13 +91,15 @@ impl Tx<'_> {
         let sql = "SELECT policy_hash FROM selfhood WHERE machine = ?1";
         let before: Option<Option<String>> =
             self.one("selfhood", sql, [machine], |row| row.plain("policy_hash"))?;
-        let sql = "INSERT INTO selfhood (machine, revision, next_at, policy_hash, record)
-                   VALUES (?1, ?2, ?3, ?4, ?5)
+        let sql =
+            "INSERT INTO selfhood (machine, revision, next_at, policy_hash, is_governed, record)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                    ON CONFLICT (machine) DO UPDATE SET revision = excluded.revision,
                      next_at = excluded.next_at, policy_hash = excluded.policy_hash,
-                     record = excluded.record";
+                     is_governed = excluded.is_governed, record = excluded.record";
         let (revision, next_at) = (count_column(record.revision), record.next_at.map(at_column));
-        self.execute(sql, (machine, revision, next_at, policy, &record.record))?;
+        let row = (machine, revision, next_at, policy, record.is_governed, &record.record);
+        self.execute(sql, row)?;
         match &record.policy {
             Some(hash) if before.flatten().as_deref() != policy => {
                 self.note_policy_use(&record.machine, hash, record.revision)

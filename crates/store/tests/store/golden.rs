@@ -59,6 +59,49 @@ fn every_older_store_is_migrated_and_read() {
     }
 }
 
+/// Version 5 notes who can act by itself: of a store from before, whoever might.
+#[test]
+fn who_cannot_act_by_itself_is_told_from_an_older_record() {
+    let governed = [
+        r#"{"holds": {"work": {"expires_at": 1}}}"#,
+        r#"{"holds": {}, "alarms": {"night": {}}}"#,
+        r#"{"rest": {"rev": 3}}"#,
+        r#"{"inbox": {"depth": 3, "wakes": 1}}"#,
+        r#"{"decision": {"at": 1, "stance": "down"}}"#,
+        "damaged",
+    ];
+    let others = [
+        r#"{"v": 1, "revision": 3}"#,
+        r#"{"holds": {}, "alarms": {}, "rest": null, "inbox": {"depth": 3, "wakes": 0},
+            "decision": {"at": 1, "stance": "stay"}, "usage": {"up_since": 1}}"#,
+        r#"{"decision": null, "policy": null}"#,
+    ];
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = Connection::open(dir.path().join(DATABASE_FILE)).expect("a database");
+    file.execute_batch(&fs::read_to_string(golden(4)).expect("its dump")).expect("it loads");
+    let same = "INSERT INTO machines SELECT ?1, app, ?1, state, revision, generation, version, region,
+                ?1, ?1, cordoned, cpu_kind, cpus, memory_mib, engine, image, metadata, lease,
+                created_at, updated_at, json_set(machine, '$.owed', json(?2)) FROM machines LIMIT 1";
+    file.pragma_update(None, "foreign_keys", false).expect("set");
+    let records = governed.iter().chain(&others);
+    for (n, record) in (10..).zip(records) {
+        let sql = "INSERT INTO selfhood VALUES (?1, 1, NULL, NULL, ?2)";
+        let id = machine_id(n);
+        file.execute(same, (id.as_str(), "null")).expect("inserted");
+        file.execute(sql, (id.as_str(), record)).expect("inserted");
+    }
+    let owed = r#"{"cause": {"cause": "message"}, "since": 1, "not_before": 1}"#;
+    file.execute(same, (machine_id(30).as_str(), owed)).expect("inserted");
+    drop(file);
+    let store = Store::open(dir.path()).expect("opens");
+    let mut found = store.read(|reader| reader.selfhood_timers()).expect("reads");
+    found.sort_by(|a, b| a.machine.as_str().cmp(b.machine.as_str()));
+    let found: Vec<_> = found.into_iter().map(|timer| timer.machine).collect();
+    let governed = (10..).take(governed.len());
+    let expected: Vec<_> = [1].into_iter().chain(governed).chain([30]).map(machine_id).collect();
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn migrating_is_done_once() {
     let (dir, store) = crate::sample::open();
@@ -120,7 +163,7 @@ fn populate_selfhood(tx: &Tx<'_>) -> Result<(), StoreError> {
 fn check_selfhood(reader: &Reader<'_>) -> Result<(), StoreError> {
     let id = machine_id(1);
     assert_eq!(reader.selfhood(&id)?, Some(selfhood(1)));
-    let timer = SelfhoodTimer { machine: id.clone(), app: app_name(), next_at: Some(NOW) };
+    let timer = SelfhoodTimer { machine: id.clone(), next_at: Some(NOW) };
     assert_eq!(reader.selfhood_timers()?, [timer]);
     assert_eq!(reader.policy(&digest(11))?.as_deref(), Some("{\"rules\":[]}"));
     assert_eq!(reader.messages_after(&id, 0, 10)?, [message(1, 3)]);

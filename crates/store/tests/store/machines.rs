@@ -1,8 +1,8 @@
 //! A machine comes back as it was stored, and the keys that keep machines apart hold.
 
 use crate::sample::{
-    NOW, app_name, destroyed, event, event_id, machine, machine_id, network, open, open_with_app,
-    refuse, started, stopped, version_id, write,
+    NOW, app_name, destroyed, event, event_id, machine, machine_id, open, open_with_app, refuse,
+    started, stopped, version_id, write,
 };
 use model::{DurationMs, UnixMs};
 use store::{
@@ -68,9 +68,15 @@ fn names_and_addresses_are_taken_until_destroyed() {
         let error = refuse(&store, clash(bend));
         assert!(matches!(error, StoreError::Taken { .. }), "{error}");
     }
-    let used = store.read(|r| r.used_addresses(network().id)).expect("reads");
-    assert_eq!((used.v4, used.v6), (vec![machine(1).v4], vec![machine(1).v6]));
+    let is_used = |n| {
+        let record = machine(n);
+        let both = store
+            .read(|r| Ok((r.is_v4_used(record.v4)?, r.is_name_used(&record.app, &record.name)?)));
+        both.expect("reads")
+    };
+    assert_eq!((is_used(1), is_used(2)), ((true, true), (false, false)));
     write(&store, |tx| tx.put_machine_state(&machine_id(1), &destroyed(2), NOW));
+    assert_eq!(is_used(1), (false, false));
     for bend in &bends[1..] {
         let reuse = clash(*bend);
         write(&store, move |tx| {

@@ -186,6 +186,7 @@ pub(crate) fn selfhood(n: u32) -> SelfhoodRecord {
         revision: 3,
         next_at: Some(NOW),
         policy: Some(digest(10 + n)),
+        is_governed: true,
         record: format!("{{\"v\":1,\"revision\":3,\"intent\":{{\"objective\":\"{n}\"}}}}"),
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::sample::{
     NOW, app_name, destroyed, digest, hook, letter, machine, machine_id, message, open_with_app,
-    refuse, selfhood, write,
+    refuse, selfhood, stopped, write,
 };
-use model::DurationMs;
+use model::state::OwedWake;
+use model::{Cause, DurationMs, Machine};
 use rusqlite::Connection;
 use store::{
     DATABASE_FILE, POLICIES_KEPT, Reader, SelfhoodRecord, SelfhoodTimer, Store, StoreError,
@@ -54,19 +55,39 @@ fn a_selfhood_is_replaced_as_a_whole() {
 }
 
 #[test]
-fn timers_are_those_of_machines_that_live_and_remember() {
+fn timers_are_those_of_machines_that_live_and_can_act_by_themselves() {
     let (_dir, store) = open_with_app();
-    write(&store, |tx| {
-        (1..=4).try_for_each(|n| tx.insert_machine(&machine(n)))?;
+    let owing = |revision, owed| Machine { owed, revision, ..stopped(revision) };
+    let owed = OwedWake { cause: Cause::Message, since: NOW, not_before: NOW };
+    let owes = owing(2, Some(owed));
+    let paid = owing(3, None);
+    write(&store, move |tx| {
+        (1..=7).try_for_each(|n| tx.insert_machine(&machine(n)))?;
+        let passed_over = |n| SelfhoodRecord { is_governed: false, ..selfhood(n) };
         tx.put_selfhood(&selfhood(1))?;
         tx.put_selfhood(&SelfhoodRecord { next_at: None, ..selfhood(2) })?;
         tx.put_selfhood(&selfhood(3))?;
-        tx.put_machine_state(&machine_id(3), &destroyed(2), NOW)
+        tx.put_machine_state(&machine_id(3), &destroyed(2), NOW)?;
+        tx.put_selfhood(&passed_over(4))?;
+        tx.put_selfhood(&passed_over(5))?;
+        tx.put_machine_state(&machine_id(1), &owes, NOW)?;
+        tx.put_machine_state(&machine_id(5), &owes, NOW)?;
+        tx.put_machine_state(&machine_id(6), &owes, NOW)
     });
-    let mut timers = store.read(|r| r.selfhood_timers()).expect("reads");
-    timers.sort_by(|a, b| a.machine.as_str().cmp(b.machine.as_str()));
-    let timer = |n, next_at| SelfhoodTimer { machine: machine_id(n), app: app_name(), next_at };
-    assert_eq!(timers, [timer(1, Some(NOW)), timer(2, None)]);
+    let timers = || {
+        let mut timers = store.read(|r| r.selfhood_timers()).expect("reads");
+        timers.sort_by(|a, b| a.machine.as_str().cmp(b.machine.as_str()));
+        timers
+    };
+    let timer = |n, next_at| SelfhoodTimer { machine: machine_id(n), next_at };
+    let owed = [timer(5, None), timer(6, None)];
+    assert_eq!(timers(), [[timer(1, Some(NOW)), timer(2, None)], owed].concat());
+    write(&store, move |tx| {
+        tx.put_selfhood(&SelfhoodRecord { is_governed: false, ..selfhood(2) })?;
+        tx.put_selfhood(&selfhood(4))?;
+        [1, 5, 6].iter().try_for_each(|n| tx.put_machine_state(&machine_id(*n), &paid, NOW))
+    });
+    assert_eq!(timers(), [timer(1, Some(NOW)), timer(4, Some(NOW))]);
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(in crate::v1) async fn import(
         }
         _ => {
             let wish: ImportImage = crate::spec::typed(&read_json(request).await?, "")?;
-            let source = ImportSource::Path(place(&wish).await?);
+            let source = ImportSource::Path(place(&wish)?);
             import_from(&control, source, wish.name).await
         }
     }
@@ -55,23 +55,16 @@ fn is_json(request: &Request) -> bool {
         .is_some_and(|kind| kind.starts_with("application/json"))
 }
 
-/// The file or directory that the caller names.
-async fn place(wish: &ImportImage) -> Result<PathBuf, Problem> {
+/// The file or directory that the caller names. What it is shows when it is read.
+fn place(wish: &ImportImage) -> Result<PathBuf, Problem> {
     let path = PathBuf::from(&wish.path);
-    if !path.is_absolute() {
-        return Err(Problem::invalid("invalid_path", "path is not absolute").hint(
-            "give the path on the host that runs the daemon, beginning with `/`, or send the \
-             archive as the body with `?name=`",
-        ));
+    if path.is_absolute() {
+        return Ok(path);
     }
-    let why = match tokio::fs::metadata(&path).await {
-        Ok(found) if found.is_file() || found.is_dir() => return Ok(path),
-        Ok(_) => "it is neither a file nor a directory".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let text = format!("invalid_argument: `{}` cannot be imported: {why}", path.display());
-    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_image", text)
-        .hint("give a root file system tarball, an OCI layout or a `docker save` file"))
+    Err(Problem::invalid("invalid_path", "path is not absolute").hint(
+        "give the path on the host that runs the daemon, beginning with `/`, or send the archive as \
+         the body with `?name=`",
+    ))
 }
 
 async fn import_from(control: &Control, source: ImportSource<'static>, name: String) -> Answer {

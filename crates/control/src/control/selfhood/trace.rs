@@ -5,8 +5,6 @@ use crate::error::ControlError;
 use crate::facade::TraceCheck;
 use crate::inner::Inner;
 use crate::machine::Command;
-use crate::machine::selfhood::{Own, writer_of};
-use govern::export::ExportedMessage;
 use govern::trace::{ChainCheck, TraceHead};
 use govern::{Export, Replay, Selfhood, TraceEntry, Writer};
 use model::{Digest, MachineId};
@@ -19,20 +17,22 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const PAGE_MAX: u32 = 1_000;
 
 /// Entries that are in memory together while a whole trace is walked through: 1 MiB of 4 KiB each.
-const WALK_PAGE: u32 = 256;
+pub(super) const WALK_PAGE: u32 = 256;
 
 /// Whole traces that are read at once on this host, for whomever: each takes a CPU and a reader of
-/// the store, and one that is exported its 40 MiB several times over.
+/// the store, and one that is exported the few MiB of an inbox.
 const WHOLE_READS_MAX: usize = 2;
 
 static WHOLE_READS: Semaphore = Semaphore::const_new(WHOLE_READS_MAX);
 
 /// The turn of whoever reads a whole trace, until it is dropped.
 #[derive(Debug)]
-pub struct WholeRead(#[expect(dead_code, reason = "held, not read")] SemaphorePermit<'static>);
+pub(super) struct WholeRead(
+    #[expect(dead_code, reason = "held, not read")] SemaphorePermit<'static>,
+);
 
 impl WholeRead {
-    async fn turn() -> Answer<Self> {
+    pub(super) async fn turn() -> Answer<Self> {
         let permit = WHOLE_READS.acquire().await;
         permit.map(Self).map_err(|_closed| ControlError::ShuttingDown)
     }
@@ -101,37 +101,6 @@ impl Control {
         .await
     }
 
-    /// The whole self, to be taken to another host. The turn is for the caller to keep while it has
-    /// the export: it is large.
-    ///
-    /// # Errors
-    /// As [`Control::self_trace`].
-    pub async fn self_export(&self, id: &MachineId) -> Answer<(Export, WholeRead)> {
-        self.live(id)?;
-        let id = id.clone();
-        let turn = WholeRead::turn().await?;
-        self.blocking(move |inner| {
-            let (own, entries) = whole(inner, &id)?;
-            let rows = inner.store.read(|reader| {
-                let rows = reader.messages_after(&id, 0, govern::limits::INBOX_DEPTH_MAX)?;
-                let rows = rows.into_iter().map(|row| {
-                    let body = reader.message_body(&id, row.seq)?.unwrap_or_default();
-                    Ok((row, body))
-                });
-                rows.collect::<Result<Vec<_>, store::StoreError>>()
-            })?;
-            let messages = rows
-                .into_iter()
-                .map(|(row, body)| Ok(ExportedMessage { row: writer_of(&id, row)?, body }))
-                .collect::<Answer<Vec<_>>>()?;
-            let now = model::clock::now();
-            let Own { selfhood, policy, .. } = own;
-            let export = govern::export::export(&id, &selfhood, &policy, messages, entries, now);
-            Ok((export, turn))
-        })
-        .await
-    }
-
     /// Puts a self in the place of the machine's own; the machine must be down. The revision then.
     ///
     /// # Errors
@@ -141,18 +110,6 @@ impl Control {
         let export = Box::new(export);
         self.ask(id, |reply| Command::SelfImport { export, writer, reply }).await
     }
-}
-
-/// The self and its whole trace, as they are at one moment.
-fn whole(inner: &Inner, id: &MachineId) -> Answer<(Own, Vec<TraceEntry>)> {
-    let mut entries = Vec::new();
-    let keep = |entry| {
-        entries.push(entry);
-        Ok(())
-    };
-    let (own, walked) = Own::load_with(inner, id, |reader| Ok(walk(reader, id, keep)))?;
-    walked?;
-    Ok((own, entries))
 }
 
 /// Checks the trace as it is at one moment.
@@ -214,7 +171,7 @@ fn read_trace(inner: &Inner, id: &MachineId, after: u64, limit: u32) -> Answer<V
     rows.iter().map(|row| entry_of(id, row)).collect()
 }
 
-fn entry_of(id: &MachineId, row: &TraceRecord) -> Answer<TraceEntry> {
+pub(super) fn entry_of(id: &MachineId, row: &TraceRecord) -> Answer<TraceEntry> {
     serde_json::from_str(&row.json).map_err(|error| ControlError::unreadable(id, error))
 }
 

@@ -4,10 +4,10 @@ use super::super::{Answer, Control};
 use crate::error::ControlError;
 use crate::facade::Notice;
 use crate::machine::Command;
+use crate::watch::Waiter;
 use govern::TraceEntry;
 use model::MachineId;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Longest time that anybody waits in one call: what lies between may cut an idle connection after a
@@ -23,8 +23,8 @@ const WAITERS_MAX: usize = 128;
 const WITH_TAKERS_MAX: usize = 2 * WAITERS_MAX;
 
 impl Control {
-    /// A receiver of changes, unless `most` have one.
-    fn watch_self(&self, id: &MachineId, most: usize) -> Answer<watch::Receiver<u64>> {
+    /// Somebody who sees changes, unless `most` do.
+    fn watch_self(&self, id: &MachineId, most: usize) -> Answer<Waiter> {
         let changes = self.inner.self_watchers.subscribe_within(id, most);
         changes.ok_or_else(|| ControlError::Busy { machine: id.clone(), queued: most })
     }

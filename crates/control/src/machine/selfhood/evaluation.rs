@@ -49,7 +49,7 @@ impl Task {
     /// for its end, which is near.
     pub(in crate::machine) async fn evaluate(&mut self) {
         self.must_evaluate = false;
-        let next_at = match self.evaluate_now().await {
+        let next_at = match Box::pin(self.evaluate_now()).await {
             Ok(next_at) => next_at,
             Err(error) if is_transient(&error) => {
                 tracing::error!(machine = %self.id, %error, "an evaluation waits for the store");

@@ -7,7 +7,6 @@ use crate::error::ControlError;
 use crate::inner::Inner;
 use crate::machine::VersionChange;
 use crate::machine::task::Task;
-use govern::selfhood::AlarmOrigin;
 use govern::write::NoRows;
 use govern::{Selfhood, Write, Writer};
 use model::spec::ImageConfig;
@@ -103,12 +102,7 @@ fn set_policy(
 
 /// Makes the schedule of a configuration an alarm of the platform, or takes that away.
 fn schedule(sheet: &mut Sheet, config: &Json, now: UnixMs) -> Result<(), ControlError> {
-    let is_set = sheet
-        .own
-        .selfhood
-        .alarms
-        .get(SCHEDULE)
-        .is_some_and(|alarm| alarm.origin == AlarmOrigin::Writer(Writer::Platform));
+    let is_set = sheet.own.selfhood.schedule() == Some(SCHEDULE);
     let name = SCHEDULE.to_owned();
     let write = match config["schedule"].as_str().and_then(period) {
         Some(every) => {

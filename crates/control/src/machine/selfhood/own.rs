@@ -59,13 +59,18 @@ impl Own {
     /// Whether an evaluation could lead to anything. A machine that never asked for any of this is
     /// never evaluated.
     pub(super) fn is_governed(&self, machine: &Machine) -> bool {
+        self.governs() || machine.owed.is_some()
+    }
+
+    /// As [`Own::is_governed`], as far as the self alone says: stored with it, so that a start of
+    /// control passes over the others. An owed wake is stored with the machine.
+    pub(super) fn governs(&self) -> bool {
         let Selfhood { alarms, holds, rest, inbox, decision, .. } = &self.selfhood;
         !self.policy.rules().is_empty()
             || !alarms.is_empty()
             || !holds.is_empty()
             || rest.is_some()
             || inbox.wakes > 0
-            || machine.owed.is_some()
             || decision.as_ref().is_some_and(|decision| decision.stance != Stance::Stay)
     }
 }
@@ -81,3 +86,6 @@ fn policy_of(
         ControlError::unreadable(id, format!("the text of its policy {} is missing", named.hash))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::notify;
 use govern::trace::{checkpoint, cut_due};
 use govern::write::{Ground, NoRows, Reply, RowOp, Rows};
 use govern::{Report, TraceEntry, Verdict, Write, WriteRefused, Writer, apply, refusal};
-use model::{BootId, Event, MachineId, UnixMs};
+use model::{BootId, Cause, Event, MachineId, UnixMs};
 use std::sync::Arc;
 use store::{OutboxRecord, SelfhoodRecord, StoreError, Tx};
 
@@ -25,6 +25,8 @@ pub(in crate::machine) struct Sheet {
     pub(in crate::machine) is_relevant: bool,
     /// Others may see another fact.
     pub(in crate::machine) has_new_facts: bool,
+    /// Why an evaluation wishes what follows, in words.
+    words: Option<(Cause, String)>,
     boot: BootId,
     is_changed: bool,
     entries: Vec<TraceEntry>,
@@ -42,6 +44,7 @@ impl Sheet {
             event: None,
             is_relevant: false,
             has_new_facts: false,
+            words: None,
             boot: boot.clone(),
             is_changed: false,
             entries: Vec::new(),
@@ -135,6 +138,8 @@ impl Sheet {
             self.entries.push(self.own.selfhood.record(body.clone(), now, &self.boot));
         }
         self.outbox.extend(outbox);
+        let words = govern::wish_words(verdict, &self.own.policy);
+        self.words = verdict.wish.as_ref().map(|(_, cause)| cause.clone()).zip(words);
         // Moments that have moved away are not worth a commit: a look too early finds nothing to do.
         let is_sooner = match (verdict.next_at, self.own.next_at) {
             (Some(next), Some(stored)) => next < stored,
@@ -143,6 +148,12 @@ impl Sheet {
         };
         self.is_changed |= is_sooner;
         self.own.next_at = verdict.next_at;
+    }
+
+    /// Why something happens to the machine, if this sheet knows.
+    pub(super) fn words_of(&self, cause: &Cause) -> Option<&str> {
+        let (known, words) = self.words.as_ref()?;
+        (known == cause).then_some(words)
     }
 
     /// Puts another self in the place of this one.
@@ -154,6 +165,11 @@ impl Sheet {
         self.is_changed = true;
         self.is_relevant = true;
         self.has_new_facts = true;
+    }
+
+    /// The stored trace goes: it does not hold, so a new one begins.
+    pub(super) fn forget_trace(&mut self) {
+        self.cut = Some(WHOLE_TRACE);
     }
 
     /// Adds an entry of the platform's or a writer's own.
@@ -192,6 +208,7 @@ impl Sheet {
                 revision: selfhood.revision,
                 next_at: *next_at,
                 policy: selfhood.policy.as_ref().map(|policy| policy.hash.clone()),
+                is_governed: self.own.governs(),
                 record: selfhood.to_text(),
             },
             entries: self.entries.iter().map(|entry| (entry.seq, entry.at, json(entry))).collect(),

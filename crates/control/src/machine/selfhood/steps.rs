@@ -1,12 +1,13 @@
 //! What a step of the machine's life means for its self.
 
+use super::leaving;
 use super::reports::{self, Step};
 use super::sheet::Sheet;
 use crate::error::ControlError;
 use crate::machine::commit::{Along, is_transient};
 use crate::machine::task::Task;
 use govern::{Report, Write};
-use model::{Event, Next, State, UnixMs};
+use model::{Cause, Event, News, Next, State, UnixMs};
 
 impl Task {
     /// What the platform notes of a step, on the sheet that is stored with it.
@@ -22,18 +23,21 @@ impl Task {
             return Ok(());
         }
         let own = self.own()?.clone();
+        let selfhood = along.sheet.as_ref().map_or(&own.selfhood, |sheet| &sheet.own.selfhood);
+        let rested = selfhood.rested.as_ref();
+        let leaving = leaving::of_step(event, self.state(), &next.machine.state, rested);
         let notes = reports::of_step(&Step {
             event,
             before: self.state(),
             next,
-            selfhood: along.sheet.as_ref().map_or(&own.selfhood, |sheet| &sheet.own.selfhood),
+            selfhood,
             is_governed: own.is_governed(&self.record.machine),
             is_cold: self.is_cold,
             is_own_word: along.is_own_word,
             now,
         });
         let is_end = matches!(event, Event::RunExited { .. });
-        if notes.is_empty() && !is_end {
+        if notes.is_empty() && leaving.is_none() && !is_end {
             return Ok(());
         }
         let mut sheet =
@@ -55,6 +59,9 @@ impl Task {
                 note => sheet.write_by_platform(&note, at)?,
             }
         }
+        if let Some(leaving) = leaving {
+            sheet.report(leaving, now);
+        }
         along.sheet = Some(sheet);
         Ok(())
     }
@@ -75,6 +82,17 @@ impl Task {
             self.turn = None;
         }
     }
+}
+
+/// Says in its message why something happens that nobody called for: with the values of the decision,
+/// where `sheet` has it.
+pub(in crate::machine) fn put_into_words(news: &mut News, sheet: Option<&Sheet>) {
+    let Some(cause) = &news.cause else { return };
+    if news.message.is_some() || matches!(cause, Cause::Api { .. }) {
+        return;
+    }
+    let words = sheet.and_then(|sheet| sheet.words_of(cause)).map(str::to_owned);
+    news.message = Some(format!("by {}", words.unwrap_or_else(|| govern::cause_words(cause))));
 }
 
 /// Whether a wake is under way that needs the host now. While it waits for the end of something else,

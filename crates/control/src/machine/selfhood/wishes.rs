@@ -5,18 +5,15 @@ use crate::error::ControlError;
 use crate::facade::StopOverride;
 use crate::governor::RestPermit;
 use crate::machine::commit::Along;
-use crate::machine::task::Task;
+use crate::machine::task::{SLOT_RETRY, Task};
 use govern::limits::VETOES_MAX;
 use govern::{Stance, Verdict};
 use model::admit::calls::Call;
 use model::admit::gates::owed_until;
 use model::cause::CauseClass;
 use model::state::Rest;
-use model::{Admission, Cause, Depth, DurationMs, Event, GateFacts, Refused, State, UnixMs, Want};
+use model::{Admission, Cause, Depth, Event, GateFacts, Refused, State, UnixMs, Want};
 use std::time::Instant;
-
-/// A wake that found no slot is tried again after this long.
-const SLOT_RETRY: DurationMs = DurationMs::from_secs(1);
 
 impl Task {
     pub(super) async fn store_along(&mut self, along: Along) -> Result<(), ControlError> {

@@ -8,6 +8,7 @@ use crate::error::ControlError;
 use crate::facade::{InboxMessage, SelfWritten};
 use crate::machine::commit::Along;
 use crate::machine::task::Task;
+use govern::renew::began_anew;
 use govern::write::Reply;
 use govern::{Export, TraceBody, Write, WriteRefused, Writer};
 use model::{State, UnixMs};
@@ -44,20 +45,28 @@ impl Task {
             self.trace_flood(write, writer, now).await;
             return Err(ControlError::SelfRate { per_second: PER_SECOND });
         }
-        let own = self.own()?.clone();
+        let is_replacing = matches!((write, writer), (Write::Policy { .. }, Writer::Owner));
+        let (mut sheet, kept) = if is_replacing {
+            self.sheet_to_replace(writer, now).await?
+        } else {
+            (Sheet::new(&self.own()?.clone(), &self.inner.config.boot), None)
+        };
         let room = self.inbox_room(write)?;
-        let mut sheet = Sheet::new(&own, &self.inner.config.boot);
         let rows = StoredRows::new(&self.inner.store, &self.id);
         let written = sheet.write(write, writer, &rows, room, now);
         rows.check()?;
         match written {
+            // What cannot be read stays as it is until something can be put in its place.
+            Err(refused) if kept.is_some() => Err(refused.into()),
             Err(refused) => {
                 self.trace_refusal(sheet, write, writer, &refused, now).await;
                 Err(refused.into())
             }
             Ok(reply) => {
                 let revision = sheet.own.selfhood.revision;
-                self.trim(&mut sheet, now)?;
+                if kept.is_none() {
+                    self.trim(&mut sheet, now)?;
+                }
                 match sheet.event.take() {
                     Some(event) => {
                         let along = Along { sheet: Some(sheet), ..Along::default() };
@@ -92,12 +101,14 @@ impl Task {
             });
         }
         let imported = govern::import(export, writer)?;
-        let head = self.own()?.clone();
-        let mut sheet = Sheet::new(&head, &self.inner.config.boot);
+        let (mut sheet, kept) = self.sheet_to_replace(writer, now).await?;
         let policy = self.inner.policies.keep(std::sync::Arc::new(imported.policy));
         let own = Own { selfhood: imported.next, policy, next_at: None };
         sheet.replace(own, export.trace.clone(), imported.ops);
         sheet.add(imported.entry, now);
+        if let Some(kept) = kept {
+            sheet.add(began_anew(&sheet.own.selfhood, writer, &kept), now);
+        }
         let revision = sheet.own.selfhood.revision;
         self.store_sheet(sheet).await?;
         Ok(revision)

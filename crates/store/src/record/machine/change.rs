@@ -21,9 +21,9 @@ impl Tx<'_> {
         let sql = "INSERT INTO machines
             (id, app, name, state, revision, generation, version, region, v6, v4, cordoned,
              cpu_kind, cpus, memory_mib, engine, image, metadata, lease, created_at, updated_at,
-             machine)
+             machine, owes_wake)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                    ?18, ?19, ?20, ?21)";
+                    ?18, ?19, ?20, ?21, ?22)";
         let (machine, spec) = (&record.machine, &record.spec);
         let row = params![
             record.id.as_str(),
@@ -47,6 +47,7 @@ impl Tx<'_> {
             at_column(record.created_at),
             at_column(record.updated_at),
             json_text(machine)?,
+            machine.owed.is_some(),
         ];
         self.execute(sql, row)?;
         Ok(())
@@ -87,11 +88,12 @@ impl Tx<'_> {
             let found = format!("revision {found}");
             return Err(StoreError::conflict("machine", id, expected, found));
         }
-        let sql = "UPDATE machines SET state = ?2, revision = ?3, machine = ?4, updated_at = ?5,
-                   generation = generation + 1 WHERE id = ?1";
+        let sql = "UPDATE machines SET state = ?2, revision = ?3, machine = ?4, owes_wake = ?5,
+                   updated_at = ?6, generation = generation + 1 WHERE id = ?1";
         let state = machine.state.api_name();
         let revision = count_column(machine.revision);
-        let row = (id.as_str(), state, revision, json_text(machine)?, at_column(updated_at));
+        let (text, owes_wake) = (json_text(machine)?, machine.owed.is_some());
+        let row = (id.as_str(), state, revision, text, owes_wake, at_column(updated_at));
         self.execute(sql, row)?;
         Ok(())
     }
