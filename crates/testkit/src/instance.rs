@@ -62,6 +62,14 @@ impl Instance {
         &self.data_dir
     }
 
+    /// The command line on this instance, with nothing on its standard input; arguments follow.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(binary("dormouse"));
+        command.arg(format!("--data-dir={}", self.data_dir().display())).stdin(Stdio::null());
+        command
+    }
+
     /// The test's own directory, beside the data directory.
     ///
     /// # Panics

@@ -3,17 +3,12 @@
 use crate::desk::{Governed, sleeper};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use testkit::{Instance, instance};
 
 /// Runs the CLI on a fresh instance's machine, which is called by its id.
 fn cli(instance: &Instance, args: &[&str]) -> Output {
-    Command::new(instance::binary("dormouse"))
-        .arg(format!("--data-dir={}", instance.data_dir().display()))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the CLI's binary can be run")
+    instance.command().args(args).output().expect("the CLI's binary can be run")
 }
 
 /// What it says on standard output, when it succeeds.

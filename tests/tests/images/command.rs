@@ -3,22 +3,17 @@
 use crate::{images, push};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
+use testkit::Instance;
 use testkit::registry::{Access, PASSWORD, Registry, USERNAME};
-use testkit::{Instance, instance};
 
 /// Runs the CLI with this `config.json`.
 fn cli(instance: &Instance, config: &Value, args: &[&str]) -> Output {
     let dir = instance.dir().join("docker");
     fs::create_dir_all(&dir).expect("a directory");
     fs::write(dir.join("config.json"), config.to_string()).expect("a file");
-    Command::new(instance::binary("dormouse"))
-        .arg(format!("--data-dir={}", instance.data_dir().display()))
-        .args(args)
-        .env("DOCKER_CONFIG", &dir)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the CLI's binary can be run")
+    let mut command = instance.command();
+    command.args(args).env("DOCKER_CONFIG", &dir).output().expect("the CLI's binary can be run")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -4,15 +4,10 @@ use crate::{images, marker};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use testkit::{Instance, http, image, instance, wait};
+use testkit::{Instance, http, image, wait};
 
 fn cli(instance: &Instance, args: &[&str], stdin: Stdio) -> Output {
-    Command::new(instance::binary("dormouse"))
-        .arg(format!("--data-dir={}", instance.data_dir().display()))
-        .args(args)
-        .stdin(stdin)
-        .output()
-        .expect("the CLI's binary can be run")
+    instance.command().args(args).stdin(stdin).output().expect("the CLI's binary can be run")
 }
 
 /// A busybox tarball with a marker.

@@ -44,17 +44,23 @@ fn push_with(registry: &Registry, name: &str, marker: &[u8]) {
 #[track_caller]
 fn push_labelled(registry: &Registry, name: &str, label: (&str, &str), program: &[&str]) {
     let dir = tempfile::tempdir().expect("a directory");
-    let tarball = image::busybox_tarball(dir.path(), &[]);
-    let layout = format!("{}:image", dir.path().join("layout").display());
-    run(Command::new("skopeo")
-        .args(["copy", "--quiet", "--insecure-policy"])
-        .args([&format!("tarball:{}", tarball.display()), &format!("oci:{layout}")]));
+    let layout = busybox_layout(dir.path());
     let mut config = Command::new("umoci");
     config.args(["config", "--image", &layout]);
     config.arg(format!("--config.label={}={}", label.0, label.1));
     config.args(program.iter().map(|word| format!("--config.cmd={word}")));
     run(&mut config);
     registry.push(&format!("oci:{layout}"), name, &[]);
+}
+
+/// A busybox as an OCI layout in `dir`; its name as skopeo and umoci take it.
+fn busybox_layout(dir: &Path) -> String {
+    let tarball = image::busybox_tarball(dir, &[]);
+    let layout = format!("{}:image", dir.join("layout").display());
+    run(Command::new("skopeo")
+        .args(["copy", "--quiet", "--insecure-policy"])
+        .args([&format!("tarball:{}", tarball.display()), &format!("oci:{layout}")]));
+    layout
 }
 
 /// Bytes that do not compress.

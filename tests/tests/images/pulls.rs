@@ -2,17 +2,17 @@
 
 use crate::tap::Tap;
 use crate::{
-    LARGE_BYTES, MACHINES, ask, create, images, lines, marker, noise, pull, push, push_labelled,
-    push_with, refused,
+    LARGE_BYTES, MACHINES, ask, busybox_layout, create, images, lines, marker, noise, pull, push,
+    push_labelled, push_with, refused,
 };
 use serde_json::{Value, json};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::thread;
+use testkit::Instance;
 use testkit::place::run;
 use testkit::registry::{Access, Registry};
-use testkit::{Instance, image};
 
 #[test]
 fn images_come_by_tag_and_by_digest() {
@@ -214,11 +214,7 @@ fn content_of_another_digest_is_refused_and_fetched_anew_the_next_time() {
 fn an_image_for_another_kind_of_host_is_refused_by_pull_and_create() {
     let registry = Registry::start(Access::Open);
     let dir = tempfile::tempdir().expect("a directory");
-    let tarball = image::busybox_tarball(dir.path(), &[]);
-    let layout = format!("{}:image", dir.path().join("layout").display());
-    run(Command::new("skopeo")
-        .args(["copy", "--quiet", "--insecure-policy"])
-        .args([&format!("tarball:{}", tarball.display()), &format!("oci:{layout}")]));
+    let layout = busybox_layout(dir.path());
     run(Command::new("umoci").args(["config", "--image", &layout, "--architecture", "s390x"]));
     registry.push(&format!("oci:{layout}"), "web", &[]);
     let instance = Instance::start();

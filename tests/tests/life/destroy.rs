@@ -1,9 +1,9 @@
 //! Destroy works in every state and leaves nothing.
 
 use serde_json::{Value, json};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::thread;
-use testkit::{Builder, Instance, eventually, instance};
+use testkit::{Builder, Instance, eventually};
 use tests::fixture::{Held, config, destroy, started, wait_for_line, with_busybox, with_image};
 
 const SLEEP: &str = "exec sleep 1000";
@@ -131,12 +131,7 @@ fn an_app_is_deleted_with_its_machines_by_force_only() {
 
 /// Runs the CLI.
 fn cli(instance: &Instance, args: &[&str]) -> Output {
-    Command::new(instance::binary("dormouse"))
-        .arg(format!("--data-dir={}", instance.data_dir().display()))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the CLI's binary can be run")
+    instance.command().args(args).output().expect("the CLI's binary can be run")
 }
 
 #[test]
