@@ -49,7 +49,9 @@ pub fn explain(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: UnixM
     let verdict = evaluate(selfhood, policy, view, now);
     let scene = Scene { policy, view, now, verdict: &verdict };
     let next = scene.next();
-    let mut sentence = format!("{} {}", scene.being(), scene.why()).replace(" ; ", "; ");
+    let why = scene.why();
+    let gap = if why.starts_with(';') { "" } else { " " };
+    let mut sentence = format!("{}{gap}{why}", scene.being());
     if let Some(next) = &next {
         sentence += &format!("; next: {}", next.what);
     }
