@@ -5,5 +5,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-link-arg-bin=bench-stamp=-nostartfiles");
     // Nothing but its few instructions: what a runtime reads or copies is then not the point.
-    println!("cargo::rustc-link-arg-bin=bench-stamp=-s");
+    for name in ["bench-stamp", "bench-web"] {
+        println!("cargo::rustc-link-arg-bin={name}=-s");
+    }
 }

@@ -5,9 +5,12 @@ mod create;
 mod exec;
 mod freeze;
 mod governor;
+mod herd;
 mod idle;
+mod proxy;
 mod pull;
 mod start;
+mod wake;
 
 use crate::dormouse::Instance;
 use crate::host;
@@ -40,6 +43,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         Bench::Freeze => freeze::run(&setting),
         Bench::Pull => pull::run(&setting),
         Bench::Governor => governor::run(&setting),
+        Bench::Wake => wake::run(&setting),
+        Bench::Proxy => proxy::run(&setting),
+        Bench::Herd => herd::run(&setting),
     }
 }
 

@@ -8,11 +8,11 @@ use crate::image::{self, Image};
 use crate::process::{self, Daemon};
 use crate::scratch::Scratch;
 use crate::words;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use api::Api;
 use rustix::process::Signal;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -34,6 +34,7 @@ const LOG_END_BYTES: usize = 2000;
 pub(crate) struct Instance {
     data_dir: PathBuf,
     log: PathBuf,
+    doors: Ipv4Addr,
     daemon: Daemon,
     _guard: Guard,
 }
@@ -43,6 +44,7 @@ pub(crate) struct Instance {
 struct Endpoint {
     tcp: SocketAddr,
     control_pid: u32,
+    runtime_dir: PathBuf,
 }
 
 impl Instance {
@@ -57,8 +59,10 @@ impl Instance {
         let mut up = command(&program, &data_dir);
         let own_dir = data_dir.clone();
         let end = move |daemon: &Daemon| down(&program, &own_dir, daemon);
-        let (daemon, guard) = Daemon::spawn(up.args(["up", "--listen", "127.0.0.1:0"]), &log, end)?;
-        let instance = Self { data_dir, log, daemon, _guard: guard };
+        let doors = own_loopback_address();
+        up.args(["up", "--listen", "127.0.0.1:0", &format!("--proxy-listen={doors}")]);
+        let (daemon, guard) = Daemon::spawn(&mut up, &log, end)?;
+        let instance = Self { data_dir, log, doors, daemon, _guard: guard };
         instance.wait_until_served(None)?;
         let mut api = instance.connect()?;
         api.import(&image.tarball, image::NAME)?;
@@ -72,6 +76,39 @@ impl Instance {
         let token = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         Api::connect(self.endpoint()?.tcp, token.trim())
+    }
+
+    /// Where visitors find the public port `port`.
+    pub(crate) fn door(&self, port: u16) -> SocketAddr {
+        (self.doors, port).into()
+    }
+
+    /// Waits until somebody listens at the public port `port`.
+    pub(crate) fn wait_for_door(&self, port: u16) -> anyhow::Result<()> {
+        let deadline = Instant::now() + UP_MAX;
+        while TcpStream::connect(self.door(port)).is_err() {
+            ensure!(Instant::now() < deadline, "no door opens at port {port}");
+            std::thread::sleep(LOOK_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// A file that stands for the network namespace from which machines are reached.
+    pub(crate) fn router(&self) -> anyhow::Result<PathBuf> {
+        let Endpoint { control_pid, runtime_dir, .. } = self.endpoint()?;
+        // It is pinned in the instance's mount namespace, which is control's.
+        let pin = runtime_dir.strip_prefix("/").unwrap_or(&runtime_dir).join("ns/router");
+        Ok(Path::new("/proc").join(control_pid.to_string()).join("root").join(pin))
+    }
+
+    /// The process that keeps the doors.
+    pub(crate) fn proxy_pid(&self) -> anyhow::Result<u32> {
+        let is_proxy = |pid: &u32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).any(|word| word == b"proxy")
+        };
+        let family = process::family(self.supervisor_pid());
+        family.into_iter().find(is_proxy).context("there is no proxy")
     }
 
     /// The supervisor.
@@ -112,6 +149,15 @@ impl Instance {
         let end = &log[log.len().saturating_sub(LOG_END_BYTES)..];
         bail!("dormouse does not come up; its log ends: {}", String::from_utf8_lossy(end).trim())
     }
+}
+
+/// An address of the loopback for the doors of one run: made of this process' number, in
+/// 127.64.0.0/10.
+fn own_loopback_address() -> Ipv4Addr {
+    const BASE: u32 = u32::from_be_bytes([127, 64, 0, 0]);
+    const OWN: u32 = u32::from_be_bytes([0, 63, 255, 255]);
+    // The last octet is never 0 or 255, which some programs do not take for a host's.
+    Ipv4Addr::from(BASE | (((std::process::id() << 2) | 1) & OWN))
 }
 
 fn command(program: &Path, data_dir: &Path) -> Command {

@@ -1,5 +1,6 @@
 //! A blocking HTTP/1.1 client with one connection that is kept: it adds least to what it measures.
 
+use crate::clock::{ms_between, now_ns};
 use anyhow::{Context as _, bail, ensure};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -47,6 +48,15 @@ impl Http {
 
     /// Connects to `address`; every request carries the bearer token `token`.
     pub(crate) fn tcp(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
+        Self::to(address, format!("Host: {address}\r\nAuthorization: Bearer {token}\r\n"))
+    }
+
+    /// Connects to `address` as a visitor of `host`.
+    pub(crate) fn visitor(address: SocketAddr, host: &str) -> anyhow::Result<Self> {
+        Self::to(address, format!("Host: {host}\r\n"))
+    }
+
+    fn to(address: SocketAddr, headers: String) -> anyhow::Result<Self> {
         let connect = || {
             let stream = TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
@@ -54,7 +64,7 @@ impl Http {
             std::io::Result::Ok(stream)
         };
         let stream = connect().with_context(|| format!("cannot reach {address}"))?;
-        Ok(Self::over(stream, format!("Host: {address}\r\nAuthorization: Bearer {token}\r\n")))
+        Ok(Self::over(stream, headers))
     }
 
     fn over(stream: impl Duplex + 'static, headers: String) -> Self {
@@ -148,6 +158,15 @@ impl Http {
     }
 }
 
+/// Visits a web server over a connection of its own; returns the answer and milliseconds from before
+/// the connection until it has come. It is short, so that its first byte comes with its last.
+pub(crate) fn visit(address: SocketAddr, host: &str) -> anyhow::Result<(f64, Reply)> {
+    let asked_ns = now_ns();
+    let reply = Http::visitor(address, host)?.request("GET", "/", "", b"")?;
+    let ms = ms_between(asked_ns, now_ns());
+    Ok((ms, reply.good()?))
+}
+
 impl Reply {
     /// The value of a header; `name` in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -160,6 +179,11 @@ impl Reply {
     /// Whether somebody else was faster.
     pub(crate) const fn is_conflict(&self) -> bool {
         self.status == 409
+    }
+
+    /// Whether it says that all was so already.
+    pub(crate) const fn is_unchanged(&self) -> bool {
+        self.status == 304
     }
 
     /// Whether it says that a wait ended without success.

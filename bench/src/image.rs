@@ -1,4 +1,4 @@
-//! The image that everybody runs: a static busybox and the program that stamps.
+//! The image that everybody runs: a static busybox, the program that stamps and the one that serves.
 
 use crate::process;
 use crate::scratch::Scratch;
@@ -12,6 +12,9 @@ pub(crate) const NAME: &str = "stamp:1";
 
 /// Path of the program in it.
 pub(crate) const PROGRAM: &str = "/stamp";
+
+/// Path of the web server in it; its argument is the address to listen on.
+pub(crate) const WEB: &str = "/web";
 
 /// Directories that runtimes mount on or write to.
 const DIRS: [&str; 9] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp", "var", "root"];
@@ -44,6 +47,7 @@ fn fill(rootfs: &Path) -> anyhow::Result<()> {
     let busybox = process::find("busybox").context("no busybox; install `busybox-static`")?;
     install(&busybox, &rootfs.join("bin/busybox"))?;
     install(&process::beside("bench-stamp")?, &rootfs.join(PROGRAM.trim_start_matches('/')))?;
+    install(&process::beside("bench-web")?, &rootfs.join(WEB.trim_start_matches('/')))?;
     for name in ["sh", "true"] {
         symlink("busybox", rootfs.join("bin").join(name)).context("cannot link to busybox")?;
     }

@@ -8,6 +8,7 @@
 mod benches;
 mod cleanup;
 mod clock;
+mod crowd;
 mod dormouse;
 mod host;
 mod http;

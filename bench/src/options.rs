@@ -58,6 +58,12 @@ pub(crate) enum Bench {
     Pull,
     /// Machines that govern their own sleep.
     Governor,
+    /// A knock on a stopped machine until the answer of its web server.
+    Wake,
+    /// Requests to a running machine through the proxy.
+    Proxy,
+    /// Many knocks at once.
+    Herd,
 }
 
 impl Bench {
@@ -72,6 +78,9 @@ impl Bench {
             Self::Freeze => "freeze",
             Self::Pull => "pull",
             Self::Governor => "governor",
+            Self::Wake => "wake",
+            Self::Proxy => "proxy",
+            Self::Herd => "herd",
         }
     }
 }
@@ -89,10 +98,13 @@ pub(crate) enum Contender {
     Runc,
     /// What the kernel alone asks.
     Floor,
+    /// `nginx`, as a proxy.
+    Nginx,
 }
 
 impl Contender {
-    const ALL: [Self; 5] = [Self::Floor, Self::Dormouse, Self::Docker, Self::Runc, Self::Podman];
+    const ALL: [Self; 6] =
+        [Self::Floor, Self::Dormouse, Self::Docker, Self::Runc, Self::Podman, Self::Nginx];
 }
 
 impl Options {

@@ -2,6 +2,7 @@
 
 pub(crate) mod docker;
 pub(crate) mod floor;
+pub(crate) mod nginx;
 pub(crate) mod own;
 pub(crate) mod podman;
 pub(crate) mod runc;
@@ -37,6 +38,22 @@ pub(crate) trait Creates {
 
     /// Removes what `create` made.
     fn destroy(&mut self) -> anyhow::Result<()>;
+}
+
+/// Somebody who lets a visitor in to a web server that sleeps.
+pub(crate) trait Wakes {
+    /// Name of the row.
+    fn name(&self) -> &'static str;
+
+    /// Visits the web server `round` (modulo the prepared ones), which is put to sleep by `rest`;
+    /// returns milliseconds from before the connection until the answer has come.
+    fn knock(&mut self, round: usize) -> anyhow::Result<f64>;
+
+    /// Stops the web server that was visited; returns when it is gone.
+    fn rest(&mut self) -> anyhow::Result<()>;
+
+    /// Adds what only this contender can tell.
+    fn add_details(&self, _row: &mut Row) {}
 }
 
 /// Somebody who can make a machine from an image of a registry.

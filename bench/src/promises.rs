@@ -44,6 +44,17 @@ const fn at_most(
     Promise { bench, place: Place::Row(row, figure), better: Better::Less, limits }
 }
 
+const fn at_least(
+    bench: &'static str,
+    row: &'static str,
+    figure: &'static str,
+    aim: f64,
+    floor: f64,
+) -> Promise {
+    let limits = Limits::Fixed { aim, floor };
+    Promise { bench, place: Place::Row(row, figure), better: Better::More, limits }
+}
+
 const fn ratio(name: &'static str, better: Better, aim: f64, floor: f64) -> Promise {
     let limits = Limits::Fixed { aim, floor };
     Promise { bench: "start", place: Place::Ratio(name), better, limits }
@@ -61,7 +72,7 @@ const fn no_slower(
 }
 
 /// All promises that these benchmarks can judge. Source: design, section 9.
-const PROMISES: [Promise; 20] = [
+const PROMISES: [Promise; 27] = [
     at_most("start", "dormouse", "p50_ms", 5.0, 10.0),
     at_most("start", "dormouse", "p99_ms", 12.0, 25.0),
     at_most("start", "dormouse_cold", "p50_ms", 9.0, 25.0),
@@ -82,6 +93,13 @@ const PROMISES: [Promise; 20] = [
     at_most("governor", "write", "over_start_ms", 5.0, 10.0),
     at_most("governor", "sleepers", "cpu_pct", 0.5, 1.0),
     at_most("governor", "sleepers", "pss_mib", 60.0, 120.0),
+    at_most("wake", "dormouse", "p50_ms", 7.0, 20.0),
+    at_least("proxy", "dormouse_1", "of_nginx_pct", 80.0, 50.0),
+    at_least("proxy", "dormouse_32", "of_nginx_pct", 80.0, 50.0),
+    at_least("proxy", "dormouse_256", "of_nginx_pct", 80.0, 50.0),
+    at_least("proxy", "dormouse_large", "of_nginx_pct", 80.0, 50.0),
+    at_most("proxy", "dormouse_1", "added_p50_ms", 0.3, 1.0),
+    at_most("herd", "one_sleeper", "starts", 1.0, 1.0),
 ];
 
 /// How a figure stands to its promise.

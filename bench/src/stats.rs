@@ -47,6 +47,27 @@ impl FromIterator<f64> for Samples {
     }
 }
 
+/// Samples of the parts of a whole, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts(Vec<(String, Samples)>);
+
+impl Parts {
+    /// Adds one sample of each part that is named.
+    pub(crate) fn add(&mut self, parts: Vec<(String, f64)>) {
+        for (part, value) in parts {
+            match self.0.iter_mut().find(|(name, _)| *name == part) {
+                Some((_, samples)) => samples.push(value),
+                None => self.0.push((part, [value].into_iter().collect())),
+            }
+        }
+    }
+
+    /// The mean of each.
+    pub(crate) fn means(&self) -> Vec<(String, f64)> {
+        self.0.iter().map(|(part, samples)| (part.clone(), samples.mean())).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Samples;

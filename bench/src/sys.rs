@@ -1,11 +1,14 @@
-//! The few system calls that need raw pointers.
+//! The few system calls that need raw pointers, or change the thread that makes them.
 
 #![allow(unsafe_code, reason = "libc calls without a safe wrapper")]
 
+use anyhow::Context as _;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io;
-use std::os::fd::IntoRawFd as _;
+use std::os::fd::{AsFd as _, IntoRawFd as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 const ENDING_SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
@@ -60,6 +63,14 @@ pub(crate) fn cpu_ns(pid: u32) -> Option<u64> {
     }
     let s = u64::try_from(time.tv_sec).ok()?;
     Some(s * 1_000_000_000 + u64::try_from(time.tv_nsec).ok()?)
+}
+
+/// Lets this thread, and no other, enter the network namespace that the file `namespace` stands for.
+pub(crate) fn enter_network(namespace: &Path) -> anyhow::Result<()> {
+    let file =
+        File::open(namespace).with_context(|| format!("cannot open {}", namespace.display()))?;
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+        .with_context(|| format!("cannot enter {}", namespace.display()))
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! Any bytes as a history of an inbox, a line for each step: `p` posts what follows, `i` too, with
-//! an id of one letter before it, `t` takes as many as the next letter says, `a` acknowledges that
-//! number, `w` waits for so many minutes.
+//! Any bytes as a history of an inbox, a line for each step: `p` posts what follows as a text, `j` as
+//! JSON, with a name of one letter before it, `t` takes as many as the next letter says, `a`
+//! acknowledges that number, `w` waits for so many minutes.
 
 #![no_main]
 
 use fuzz::Pen;
+use govern::post::Post;
 use govern::write::{Message, Reply};
 use govern::{Write, Writer};
 use libfuzzer_sys::fuzz_target;
 use model::DurationMs;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Steps of one history.
@@ -23,14 +25,13 @@ fuzz_target!(|bytes: &[u8]| {
         let owner = Writer::Owner;
         match step {
             b'p' => {
-                let message =
-                    Message { body: text(rest), wake: number % 2 == 1, ..Message::default() };
-                note(&mut posted, pen.write(&Write::Post(message), &owner));
+                let body = Value::String(text(rest));
+                let post = Post { body, wake: Some(number % 2 == 1), ..Post::default() };
+                note(&mut posted, pen.write(&Write::Post(post.into_message()), &owner));
             }
-            b'i' => {
-                let (id, body) = rest.split_at(rest.len().min(1));
-                let message =
-                    Message { id: Some(text(id)), body: text(body), hops: number, wake: false };
+            b'j' => {
+                let (key, body) = rest.split_at(rest.len().min(1));
+                let Some(message) = read(body, &text(key)) else { continue };
                 note(&mut posted, pen.write(&Write::Post(message), &owner));
             }
             b't' => {
@@ -49,6 +50,17 @@ fuzz_target!(|bytes: &[u8]| {
     }
     pen.finish();
 });
+
+/// The message of a body in JSON, as the API reads it, under a name beside it.
+fn read(body: &[u8], key: &str) -> Option<Message> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let post: Post = serde_json::from_value(value).ok()?;
+    let own = post.id.clone();
+    let message = post.named(Some(key)).ok()?.into_message();
+    let name = message.id.as_deref();
+    assert!(name.is_none_or(|name| own.as_deref() == Some(name) || name == key.trim()));
+    Some(message)
+}
 
 /// A new message has a number that no other had.
 fn note(posted: &mut BTreeSet<u64>, reply: Option<Reply>) {

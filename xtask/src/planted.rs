@@ -46,7 +46,7 @@ struct Bug {
 }
 
 /// Every bug, one for each feature that begins with [`FEATURE_PREFIX`].
-const BUGS: [Bug; 5] = [
+const BUGS: [Bug; 7] = [
     Bug {
         feature: "model/planted-lost-wake",
         story: "a wake that comes while the machine falls asleep is forgotten",
@@ -71,6 +71,16 @@ const BUGS: [Bug; 5] = [
         feature: "store/planted-early-reply",
         story: "a change is answered before its commit",
         noticed_by: "store",
+    },
+    Bug {
+        feature: "policy/planted-wrong-writer",
+        story: "a fact is written by somebody whom its schema does not name",
+        noticed_by: "policy",
+    },
+    Bug {
+        feature: "proxy/planted-stale-route",
+        story: "an older record of a machine replaces a newer one",
+        noticed_by: "proxy",
     },
 ];
 

@@ -4,11 +4,20 @@ use crate::http::{Http, Reply};
 use crate::image;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const APP: &str = "bench";
+
+/// Host name of the app for visitors.
+pub(crate) const HOST: &str = "bench.localhost";
+
+/// Port on which the web server of a machine listens.
+pub(crate) const WEB_PORT: u16 = 8080;
+
+/// Requests at once from which on a machine would get no more: above all that a benchmark asks.
+const REQUESTS_MAX: u32 = 1_000;
 
 /// RAM of a machine in MiB: the smallest that a client may ask for.
 const MACHINE_RAM_MIB: u32 = 256;
@@ -66,6 +75,14 @@ impl Api {
     pub(crate) fn create_started(&mut self) -> anyhow::Result<String> {
         let id = self.create(&stamp_config(), false)?;
         self.wait(&id, "started")?;
+        Ok(id)
+    }
+
+    /// Makes a machine with a web server that visitors reach, and wake, by the public port `port`; it
+    /// is not started. Returns its id.
+    pub(crate) fn create_web(&mut self, port: u16) -> anyhow::Result<String> {
+        let id = self.create(&web_config(port), true)?;
+        self.wait(&id, "stopped")?;
         Ok(id)
     }
 
@@ -149,6 +166,21 @@ impl Api {
         Ok(())
     }
 
+    /// The machine's IPv4 address.
+    pub(crate) fn v4(&mut self, id: &str) -> anyhow::Result<Ipv4Addr> {
+        let machine = self.machine(id)?;
+        let v4 = machine["private_ipv4"].as_str().context("the machine has no IPv4 address")?;
+        v4.parse().context("the machine's IPv4 address is none")
+    }
+
+    /// How often the machine has been started.
+    pub(crate) fn n_starts(&mut self, id: &str) -> anyhow::Result<usize> {
+        let events = self.on_machine("GET", id, "events?limit=50", "")?.value()?;
+        let events = events.as_array().context("the machine's events are no list")?;
+        let is_start = |event: &&Value| event["type"] == "start" && event["status"] == "started";
+        Ok(events.iter().filter(is_start).count())
+    }
+
     /// Lists the machines of the app; reading the answer is left to [`n_listed`].
     pub(crate) fn list(&mut self) -> anyhow::Result<Reply> {
         self.call("GET", &format!("/v1/apps/{APP}/machines"), "")
@@ -167,9 +199,13 @@ impl Api {
 
     /// Digest of the machine's image.
     pub(crate) fn image_digest(&mut self, id: &str) -> anyhow::Result<String> {
-        let machine = self.call("GET", &format!("/v1/apps/{APP}/machines/{id}"), "")?.value()?;
+        let machine = self.machine(id)?;
         let digest = machine["image_ref"]["digest"].as_str().map(str::to_owned);
         digest.context("the machine's image has no digest")
+    }
+
+    fn machine(&mut self, id: &str) -> anyhow::Result<Value> {
+        self.call("GET", &format!("/v1/apps/{APP}/machines/{id}"), "")?.value()
     }
 
     /// Removes an image that no machine uses.
@@ -222,6 +258,19 @@ fn stamp_config() -> Value {
     config
 }
 
+/// A machine that runs the web server, behind a public port.
+fn web_config(port: u16) -> Value {
+    let mut config = config(image::NAME);
+    config["init"] = json!({ "exec": [image::WEB, format!("0.0.0.0:{WEB_PORT}")] });
+    config["services"] = json!([{
+        "internal_port": WEB_PORT,
+        "ports": [{ "port": port, "handlers": ["http"] }],
+        "autostop": "off",
+        "concurrency": { "type": "requests", "soft_limit": REQUESTS_MAX },
+    }]);
+    config
+}
+
 /// The same machine with a policy.
 fn with_policy(mut config: Value, policy: &str) -> anyhow::Result<Value> {
     config["policy"] = serde_json::from_str(policy).context("the policy is no JSON")?;
@@ -243,7 +292,7 @@ pub(crate) fn n_listed(list: &Reply) -> anyhow::Result<usize> {
 }
 
 /// Parts and milliseconds of a `Server-Timing` header.
-fn server_timing(header: &str) -> Vec<(String, f64)> {
+pub(crate) fn server_timing(header: &str) -> Vec<(String, f64)> {
     let part = |text: &str| {
         let (name, ms) = text.trim().split_once(";dur=")?;
         Some((name.to_owned(), ms.parse().ok()?))

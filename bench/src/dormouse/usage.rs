@@ -11,12 +11,13 @@ use std::path::Path;
 /// Unit of `st_blocks`, whatever the file system's own block is. Source: stat(2).
 const STAT_BLOCK_BYTES: u64 = 512;
 
-/// CPU time used so far by each process of an instance: supervisor, control, shims, machines.
+/// CPU time used so far by each process of an instance (supervisor, control, shims, machines), or of
+/// another family.
 #[derive(Clone, Debug)]
 pub(crate) struct CpuTimes(BTreeMap<u32, u64>);
 
 impl CpuTimes {
-    /// Now, of `supervisor` and everything below.
+    /// Now, of `supervisor`, which may be any process, and everything below.
     pub(crate) fn of(supervisor: u32) -> Self {
         let family = process::family(supervisor);
         Self(family.into_iter().filter_map(|pid| Some((pid, sys::cpu_ns(pid)?))).collect())

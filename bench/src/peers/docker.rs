@@ -1,6 +1,7 @@
 //! `dockerd`, asked through its API over its unix socket.
 
 pub(crate) mod pull;
+pub(crate) mod wake;
 
 use super::{Creates, Starts};
 use crate::cleanup::Guard;
@@ -102,6 +103,12 @@ impl Docker {
     fn start_container(&mut self, id: &str) -> anyhow::Result<()> {
         self.http.json("POST", &format!("/containers/{id}/start"), "")?.good().map(drop)
     }
+
+    /// Kills a container; returns when it is gone.
+    fn kill(&mut self, id: &str) -> anyhow::Result<()> {
+        self.http.json("POST", &format!("/containers/{id}/kill"), "")?.good()?;
+        self.http.json("POST", &format!("/containers/{id}/wait"), "")?.good().map(drop)
+    }
 }
 
 /// A command whose mounts are its own, so that they end with it.
@@ -161,8 +168,7 @@ impl Starts for Docker {
 
     fn stop(&mut self) -> anyhow::Result<()> {
         let id = self.running.take().context("no container runs")?;
-        self.http.json("POST", &format!("/containers/{id}/kill"), "")?.good()?;
-        self.http.json("POST", &format!("/containers/{id}/wait"), "")?.good().map(drop)
+        self.kill(&id)
     }
 }
 

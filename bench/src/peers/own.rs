@@ -1,6 +1,7 @@
 //! Dormouse through its HTTP API.
 
 pub(crate) mod pull;
+pub(crate) mod wake;
 
 use super::{Creates, Starts};
 use crate::clock::{ms_between, now_ns};
@@ -9,7 +10,7 @@ use crate::dormouse::api::Api;
 use crate::dormouse::usage::CpuTimes;
 use crate::report::Row;
 use crate::stamp;
-use crate::stats::Samples;
+use crate::stats::{Parts, Samples};
 use anyhow::Context as _;
 use std::rc::Rc;
 
@@ -28,7 +29,7 @@ struct Details {
     before: Option<CpuTimes>,
     cpu_ms: Samples,
     reply_ms: Samples,
-    split: Vec<(String, Samples)>,
+    split: Parts,
 }
 
 impl Dormouse {
@@ -91,12 +92,7 @@ impl Starts for Dormouse {
 impl Details {
     fn add(&mut self, split: Vec<(String, f64)>, reply_ms: f64) {
         self.reply_ms.push(reply_ms);
-        for (part, ms) in split {
-            match self.split.iter_mut().find(|(name, _)| *name == part) {
-                Some((_, samples)) => samples.push(ms),
-                None => self.split.push((part, [ms].into_iter().collect())),
-            }
-        }
+        self.split.add(split);
     }
 
     fn add_to(&self, row: &mut Row) {
@@ -104,7 +100,7 @@ impl Details {
         if self.cpu_ms.len() > 0 {
             row.figures.push(("cpu_ms", self.cpu_ms.mean()));
         }
-        row.split = self.split.iter().map(|(part, ms)| (part.clone(), ms.mean())).collect();
+        row.split = self.split.means();
     }
 }
 

@@ -5,8 +5,10 @@
 //! Source of names and defaults: the Machines API of 2026.
 
 pub mod app;
+pub mod certificates;
 pub mod config;
 pub mod duration;
+pub mod egress;
 pub mod error;
 pub mod exec;
 pub mod frame;
@@ -19,6 +21,7 @@ pub mod moment;
 pub mod registry_auth;
 pub mod request;
 pub mod selfhood;
+pub mod service;
 pub mod shell_words;
 pub mod signal;
 
@@ -33,7 +36,9 @@ pub use image::{
     PullLine, PullProgress, Pulled,
 };
 pub use lease::{Lease, LeaseReply, LeaseRequest};
-pub use machine::{Event, ImageRef, Machine, MachineVersion, OrgMachine, OrgMachines, Sleep};
+pub use machine::{
+    CheckStatus, Event, ImageRef, Machine, MachineVersion, OrgMachine, OrgMachines, Sleep,
+};
 pub use request::{
     CreateMachine, MetadataChange, MetadataValue, Ok, SignalRequest, Started, StopRequest,
     WaitReply,

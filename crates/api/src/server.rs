@@ -1,10 +1,11 @@
 //! The doors of the API.
 //!
-//! Three doors to one router: TCP, unix socket, and the channel of a machine. A door decides who the
-//! caller is; everything after it is the same. Dropping a `serve_*` future closes its door and its
-//! connections.
+//! Four doors to one router: TCP, TCP from inside machines (`_api.internal`), unix socket, and the
+//! channel of a machine. A door decides who the caller is; everything after it is the same. Dropping
+//! a `serve_*` future closes its door and its connections.
 
 mod connections;
+mod neighbours;
 mod service;
 
 use crate::auth::Identity;
@@ -22,6 +23,7 @@ pub(crate) use connections::ConnectionHold;
 #[derive(Clone, Debug)]
 pub struct Server {
     remote: Connections,
+    inside: Connections,
     local: Connections,
     control: Control,
 }
@@ -31,8 +33,12 @@ impl Server {
     #[must_use]
     pub fn new(control: Control) -> Self {
         let router = v1::router(control.clone());
-        let (remote, local) = (Connections::remote(router.clone()), Connections::local(router));
-        Self { remote, local, control }
+        Self {
+            remote: Connections::remote(router.clone()),
+            inside: Connections::inside(router.clone()),
+            local: Connections::local(router),
+            control,
+        }
     }
 
     /// Serves TCP connections: callers need a token. Never returns.
@@ -45,6 +51,18 @@ impl Server {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
                 Ok((stream, Door::Token(self.control.clone())))
+            })
+            .await;
+    }
+
+    /// Serves TCP connections from inside machines. Callers need a token as anywhere: where they come
+    /// from gives them no right. A machine that holds its share of the connections finds further ones
+    /// closed at once. Never returns.
+    pub async fn serve_machines(&self, listener: TcpListener) {
+        self.inside
+            .serve_shared(async || {
+                let (stream, peer) = listener.accept().await?;
+                Ok((stream, peer.ip(), Door::Token(self.control.clone())))
             })
             .await;
     }

@@ -6,10 +6,12 @@
 //! `docs/api-fields.md` has the table.
 
 mod echo;
+mod egress;
 mod files;
 mod governance;
 mod guest;
 mod program;
+mod services;
 mod unsupported;
 
 #[cfg(test)]
@@ -89,6 +91,10 @@ pub fn to_spec(config: &MachineConfig) -> Result<MachineSpec, Problem> {
         hostname: dns.and_then(|d| d.hostname.clone()).filter(|name| !name.is_empty()),
         dns: dns.map(dns_spec).unwrap_or_default(),
         engine: engine(config.engine.as_deref())?,
+        services: services::services(config.services.as_deref().unwrap_or_default())?,
+        checks: services::checks(config.checks.as_ref().unwrap_or(&BTreeMap::new()))?,
+        is_hidden_in_dns: dns.and_then(|d| d.skip_registration).unwrap_or(false),
+        egress: egress::policy(config.egress.as_ref())?,
     })
 }
 

@@ -7,6 +7,7 @@
 mod apps;
 mod attach;
 pub(crate) mod body;
+mod certificates;
 mod extract;
 mod hooks;
 mod host;
@@ -17,6 +18,7 @@ mod life;
 mod logs;
 mod machines;
 mod metadata;
+mod metrics;
 mod query;
 mod registry_auth;
 mod reply;
@@ -37,9 +39,11 @@ type Answer = Result<Response, Problem>;
 
 /// The routes, without trailing slashes: [`crate::Server`] strips them before.
 pub fn router(control: Control) -> Router {
+    let of_host = host_routes().merge(certificate_routes());
     let routes = Router::new()
         .route("/healthz", get(host::healthz))
-        .nest("/v1", host_routes().merge(app_routes()).merge(selfhood::inside_routes()));
+        .route("/metrics", get(metrics::metrics))
+        .nest("/v1", of_host.merge(app_routes()).merge(selfhood::inside_routes()));
     with_fallbacks(routes).with_state(control)
 }
 
@@ -53,6 +57,7 @@ fn host_routes() -> Router<Control> {
         .route("/policy/lint", post(selfhood::lint))
         .route("/platform/regions", get(host::regions))
         .route("/doctor", get(host::doctor))
+        .route("/proxy", get(host::proxy))
         .route("/usage", get(host::usage))
         .route("/images", get(images::list))
         .route("/images/pull", post(images::pull::pull))
@@ -66,9 +71,26 @@ fn host_routes() -> Router<Control> {
         .route("/apps", get(apps::list).post(apps::create))
         .route("/apps/{app}", get(apps::show).delete(apps::remove))
         .route("/apps/{app}/signing-secret", get(hooks::signing_secret))
+        .route("/apps/{app}/signing-secret/rotate", post(hooks::rotate_signing_secret))
         .route("/apps/{app}/hooks", get(hooks::list))
         .route("/apps/{app}/hooks/{name}", get(hooks::show).put(hooks::put).delete(hooks::remove))
+        .route("/apps/{app}/hooks/{name}/rotate", post(hooks::rotate))
         .route("/hooks/{app}/{name}", post(hooks::post))
+}
+
+fn certificate_routes() -> Router<Control> {
+    let app = Router::new()
+        // Clients know this path from `GET` alone.
+        .route("/", get(certificates::list).post(unknown_route))
+        .route("/acme", post(certificates::create_acme))
+        .route("/custom", post(certificates::create_custom))
+        .route("/{hostname}", get(certificates::show).delete(certificates::remove))
+        .route("/{hostname}/check", post(certificates::check))
+        .route("/{hostname}/acme", delete(certificates::remove_acme))
+        .route("/{hostname}/custom", delete(certificates::remove_custom));
+    Router::new()
+        .route("/certificates/authority", get(certificates::authority))
+        .nest("/apps/{app}/certificates", app)
 }
 
 fn app_routes() -> Router<Control> {

@@ -91,6 +91,9 @@ pub(crate) enum Verb {
     /// Hooks: paths under which any service can post to a machine's inbox
     #[command(subcommand)]
     Hook(verbs::hook::HookVerb),
+    /// Host names of apps and their certificates
+    #[command(subcommand)]
+    Certs(verbs::certs::CertsVerb),
     /// Say why a machine is awake or asleep, and what comes next
     Explain(MachineArg),
     /// Show why a machine was last woken
@@ -115,6 +118,9 @@ pub(crate) enum Verb {
     Usage(verbs::usage::UsageArgs),
     /// Print completions for a shell
     Completions(verbs::completions::CompletionsArgs),
+    /// What the proxy has open, and who is behind it
+    #[command(subcommand)]
+    Proxy(verbs::proxy::ProxyVerb),
     /// The control process; started by `up`
     #[command(hide = true)]
     Control(verbs::up::UpArgs),

@@ -3,6 +3,7 @@
 pub(crate) mod alarm;
 pub(crate) mod app;
 pub(crate) mod breaker;
+pub(crate) mod certs;
 pub(crate) mod completions;
 mod control;
 mod doctor;
@@ -17,6 +18,7 @@ pub(crate) mod intent;
 pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod policy;
+pub(crate) mod proxy;
 pub(crate) mod rest;
 pub(crate) mod run;
 pub(crate) mod selfhood;
@@ -35,6 +37,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Up(args) => up::up(&global, &args),
         Verb::Control(args) => control::control(&global, &args),
+        Verb::Proxy(verb) => proxy::proxy(&global, &verb),
         Verb::UnpackLayer => Ok(::image::unpack::child_main()),
         Verb::Completions(args) => completions::completions(&args),
         Verb::Down(args) => down::down(&global, &args),
@@ -50,6 +53,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Hold(verb) => context::run(&global, async |c| hold::hold(c, &verb).await),
         Verb::Alarm(verb) => context::run(&global, async |c| alarm::alarm(c, &verb).await),
         Verb::Hook(verb) => context::run(&global, async |c| hook::hook(c, &verb).await),
+        Verb::Certs(verb) => context::run(&global, async |c| certs::certs(c, &verb).await),
         Verb::Explain(args) => context::run(&global, async |c| explain::explain(c, &args).await),
         Verb::Wake(args) => context::run(&global, async |c| explain::wake(c, &args).await),
         Verb::Rest(args) => context::run(&global, async |c| rest::rest(c, &args).await),

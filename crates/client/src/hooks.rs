@@ -3,7 +3,7 @@
 use crate::path::{self, encoded};
 use crate::{Client, ClientError};
 use api::contract::Ok as Done;
-use api::contract::hooks::{Hook, PutHook, SigningSecret};
+use api::contract::hooks::{Hook, PutHook, RotateHook, RotateSigningSecret, SigningSecret};
 use api::contract::selfhood::Outbox;
 use hyper::Method;
 
@@ -44,6 +44,32 @@ impl Client {
     /// [`ClientError`].
     pub async fn remove_hook(&self, app: &str, name: &str) -> Result<(), ClientError> {
         self.delete::<Done>(&of_hook(app, name)).await.map(|_| ())
+    }
+
+    /// Gives a hook another secret. One that was drawn is in the answer, and nowhere else.
+    ///
+    /// # Errors
+    /// [`ClientError`]; codes `not_found`, `no_hook_secret`, `invalid_overlap`,
+    /// `too_many_secrets`.
+    pub async fn rotate_hook(
+        &self,
+        app: &str,
+        name: &str,
+        wish: &RotateHook,
+    ) -> Result<Hook, ClientError> {
+        self.call(Method::POST, &format!("{}/rotate", of_hook(app, name)), wish).await
+    }
+
+    /// Gives an app another signing secret.
+    ///
+    /// # Errors
+    /// [`ClientError`]; codes `invalid_overlap`, `too_many_secrets`.
+    pub async fn rotate_signing_secret(
+        &self,
+        app: &str,
+        wish: &RotateSigningSecret,
+    ) -> Result<SigningSecret, ClientError> {
+        self.call(Method::POST, &path::app(app, "/signing-secret/rotate"), wish).await
     }
 
     /// What notifications of an app are signed with.

@@ -3,6 +3,7 @@
 use crate::path::{self, encoded};
 use crate::{Client, ClientError};
 use api::contract::{CreateToken, Doctor, Ok as Done, TokenCreated, TokenInfo, Usage};
+use proxy_proto::message::Description;
 
 impl Client {
     /// Whether the daemon answers.
@@ -19,6 +20,17 @@ impl Client {
     /// [`ClientError`].
     pub async fn doctor(&self) -> Result<Doctor, ClientError> {
         self.get("/v1/doctor").await
+    }
+
+    /// What the proxy has open, of one app or all.
+    ///
+    /// # Errors
+    /// [`ClientError`]; code `no_proxy`.
+    pub async fn proxy(&self, app: Option<&str>) -> Result<Description, ClientError> {
+        match app {
+            Some(app) => self.get(&format!("/v1/proxy?app={}", encoded(app))).await,
+            None => self.get("/v1/proxy").await,
+        }
     }
 
     /// Makes a token; its secret is in this answer only.

@@ -4,7 +4,8 @@
 //! those of [`api::contract`]. It retries nothing but a request that was never sent, because a
 //! connection it kept had been closed meanwhile.
 //!
-//! * [`Client`]: where to, and the calls: [`apps`], [`machines`], [`images`], [`hooks`], [`host`].
+//! * [`Client`]: where to, and the calls: [`apps`], [`machines`], [`images`], [`hooks`],
+//!   [`certificates`], [`host`].
 //! * [`selfhood`], [`inbox`], [`policy`], [`trace`]: what a machine remembers, and what follows from it.
 //! * [`logs`], [`attach`], the pulls of [`images`], following a [`trace`]: calls that go on.
 //! * [`error`]: what can go wrong.
@@ -12,6 +13,7 @@
 pub mod apps;
 pub mod attach;
 mod body;
+pub mod certificates;
 mod connection;
 pub mod error;
 pub mod hooks;

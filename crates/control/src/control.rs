@@ -4,11 +4,16 @@ mod admin;
 mod create;
 mod doctor;
 mod hooks;
+mod hostnames;
 mod images;
 mod inside;
 mod lease;
 mod life;
 mod machines;
+mod meters;
+mod network;
+mod proxy;
+mod secrets;
 mod selfhood;
 
 pub use selfhood::Export;
@@ -67,6 +72,7 @@ impl Control {
         drop(tokio::spawn(pressure::watch_for_ever(self.clone())));
         Governor::run(&self.inner);
         drop(tokio::spawn(notify::deliver_for_ever(self.clone())));
+        drop(tokio::spawn(hostnames::renew_for_ever(self.clone())));
         // Off the path to the first answer: a start that comes sooner makes its own.
         drop(tokio::task::spawn_blocking(move || recover::fill_pools(&inner)));
         Ok(())
@@ -98,7 +104,10 @@ impl Control {
         };
         let (stored, taken) = (app.clone(), app.name.to_string());
         match self.inner.store.write("app.create", move |tx| tx.insert_app(&stored)).await {
-            Ok(()) => Ok(app),
+            Ok(()) => {
+                self.inner.proxy.app_changed(app.name.as_str());
+                Ok(app)
+            }
             Err(StoreError::Taken { .. }) => Err(ControlError::Taken { what: "app", name: taken }),
             Err(error) => Err(error.into()),
         }
@@ -168,8 +177,10 @@ impl Control {
             });
         }
         self.destroy_all(machines.into_iter().map(|machine| machine.id)).await?;
-        let name = name.clone();
-        self.inner.store.write("app.delete", move |tx| tx.delete_app_and_tombstones(&name)).await?;
+        let deleted = name.clone();
+        let delete = move |tx: &store::Tx<'_>| tx.delete_app_and_tombstones(&deleted);
+        self.inner.store.write("app.delete", delete).await?;
+        self.inner.proxy.app_changed(name.as_str());
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub enum ControlError {
     /// No such thing.
     #[error("{what} not found")]
     NotFound {
-        /// `app`, `machine`, `image`, `lease`, `version`, `metadata`, `token`.
+        /// `app`, `machine`, `image`, `lease`, `version`, `metadata`, `token`, `certificate`.
         what: &'static str,
     },
     /// The name is taken.
@@ -59,6 +59,9 @@ pub enum ControlError {
         /// What to do first.
         hint: &'static str,
     },
+    /// A host name or its certificate is not taken.
+    #[error(transparent)]
+    Hostname(#[from] crate::hostnames::HostnameRefused),
     /// The caller's idea of the current version is out of date.
     #[error("the current version is {current}")]
     StaleVersion {

@@ -15,11 +15,12 @@
 //! * `wheel`, `clock`: moments of the wall clock. `ready`: who is told, a bounded number at once.
 //! * `reads`, `readers`, `directory`, `peers`, `beats`: machines that read each other.
 //! * `herd`: turns to wake. `permits`: leave to rest.
-//! * `signals`: how busy machines are.
+//! * `signals`: how busy machines are. `excess`: which of them their visitors do not need.
 
 mod beats;
 mod clock;
 mod directory;
+mod excess;
 mod herd;
 mod peers;
 mod permits;
@@ -41,9 +42,13 @@ pub(crate) use signals::Measured;
 use crate::error::ControlError;
 use crate::inner::Inner;
 use crate::machine::Command;
+use crate::proxy::{Proxy, Visitors};
 use beats::Beats;
+use excess::Excess;
 use herd::Herd;
 use model::{AppName, MachineId, State, UnixMs};
+use net::MachineAddrs;
+use net::router::{Flow, Flows};
 use permits::Permits;
 use readers::{Readers, Standing};
 use ready::{Lane, Ready, Told};
@@ -70,11 +75,13 @@ pub(crate) struct Governor {
     herd: Arc<Herd>,
     permits: Arc<Permits>,
     signals: Signals,
+    excess: Excess,
+    proxy: Arc<Proxy>,
 }
 
 impl Governor {
     /// A governor that does nothing by itself yet.
-    pub(crate) fn new(store: Store, clock: Clock, host_cpus: u64) -> Self {
+    pub(crate) fn new(store: Store, clock: Clock, host_cpus: u64, proxy: Arc<Proxy>) -> Self {
         let ready = Arc::new(Ready::default());
         Self {
             beats: Beats::new(clock.now()),
@@ -83,6 +90,8 @@ impl Governor {
             readers: Readers::default(),
             permits: Arc::default(),
             signals: Signals::default(),
+            excess: Excess::default(),
+            proxy,
             store,
             clock,
             ready,
@@ -108,7 +117,9 @@ impl Governor {
         let measure = Arc::clone(inner);
         drop(tokio::spawn(async move {
             let Governor { signals, clock, ready, .. } = &measure.governor;
-            signals.measure_for_ever(clock, ready, |id| usage_of(Arc::clone(&measure), id)).await;
+            let flows = open_flows(&measure).await;
+            let ask = |id| usage_of(Arc::clone(&measure), id);
+            signals.measure_for_ever(clock, ready, ask, || list(flows.clone())).await;
         }));
     }
 
@@ -124,6 +135,8 @@ impl Governor {
     pub(crate) fn set_reads(&self, id: &MachineId, app: &AppName, reads: &Reads) {
         self.readers.set(id, app, reads, &self.store);
         self.signals.set_reads(id, reads);
+        let (press, now) = (|id: &MachineId| self.proxy.press(id), self.clock.now());
+        self.surplus(self.excess.set_rests(id, app, reads.autostop, now, press));
     }
 
     /// How the machine stands: after each committed step, and when a task has read its record. Those
@@ -143,7 +156,9 @@ impl Governor {
             return;
         }
         let is_up = matches!(state, State::Started { .. } | State::Resting { .. });
-        self.signals.set_up(&record.id, is_up);
+        self.signals.set_up(&record.id, is_up, MachineAddrs { v4: record.v4, v6: record.v6 });
+        let (press, now) = (|id: &MachineId| self.proxy.press(id), self.clock.now());
+        self.surplus(self.excess.set_up(&record.id, &record.app, is_up, now, press));
         if state.leads_up() {
             self.herd.withdraw(&record.id);
         }
@@ -176,12 +191,54 @@ impl Governor {
         }
     }
 
+    /// Since when nobody has come in to the machine, by the proxy or to run a command; `None` while
+    /// somebody has, or nobody counts.
+    pub(crate) fn gone_at(&self, id: &MachineId) -> Option<UnixMs> {
+        let gone_at = self.visitors(id)?.gone_at?;
+        let Measured { n_sessions, sessions_until, .. } = self.signals.of(id);
+        (n_sessions == 0).then(|| sessions_until.map_or(gone_at, |until| until.max(gone_at)))
+    }
+
+    /// Since when the machine has been the one of its app that its visitors need least, and not at
+    /// all.
+    pub(crate) fn surplus_since(&self, id: &MachineId) -> Option<UnixMs> {
+        self.excess.since(id)
+    }
+
+    /// The machine could not go although it is not needed: it is asked again as late as if it had
+    /// become so now.
+    pub(crate) fn put_off(&self, id: &MachineId) {
+        self.excess.put_off(id, self.clock.now());
+    }
+
+    /// Whoever is not needed from now on is evaluated.
+    fn surplus(&self, found: Option<MachineId>) {
+        if let Some(id) = found {
+            self.ready.push(&id, Lane::Now);
+        }
+    }
+
+    /// The visitors of the machine are others than before: `is_edge` when that makes it busy, or ends
+    /// its being so.
+    pub(crate) fn visited(&self, id: &MachineId, is_edge: bool) {
+        let is_left = self.proxy.visitors(id).is_some_and(|visitors| visitors.gone_at.is_some());
+        if is_edge && is_left {
+            self.signals.set_left(id, self.clock.now());
+        }
+        if self.signals.is_visited_news(id, is_edge) {
+            self.ready.push(id, Lane::Now);
+        }
+        let press = |id: &MachineId| self.proxy.press(id);
+        self.surplus(self.excess.pressed(id, self.clock.now(), press));
+    }
+
     /// The machine is gone, or on its way.
     pub(crate) fn forget(&self, id: &MachineId) {
         self.wheel.set(id, None);
         self.readers.forget(id);
         self.beats.forget(id);
         self.signals.forget(id);
+        self.excess.forget(id);
         self.herd.withdraw(id);
         self.ready.forget(id);
     }
@@ -240,7 +297,17 @@ impl Governor {
         } else {
             None
         };
-        Ok(Measured { app_running, ..self.signals.of(id) })
+        let measured = Measured { app_running, ..self.signals.of(id) };
+        Ok(measured.with_visitors(self.visitors(id)))
+    }
+
+    /// The visitors of the machine. The proxy knows of the last byte; whoever was there without a word
+    /// has been there all the same.
+    fn visitors(&self, id: &MachineId) -> Option<Visitors> {
+        let visitors = self.proxy.visitors(id)?;
+        let left_at = self.signals.left_at(id);
+        let gone_at = visitors.gone_at.map(|at| left_at.map_or(at, |left| left.max(at)));
+        Some(Visitors { gone_at, ..visitors })
     }
 }
 
@@ -259,6 +326,35 @@ async fn usage_of(inner: Arc<Inner>, id: MachineId) -> Option<Usage> {
     let (reply, answer) = oneshot::channel();
     inner.tell(&id, Command::Usage { reply }).ok()?;
     tokio::time::timeout(USAGE_PATIENCE, answer).await.ok()?.ok()?.ok()
+}
+
+/// Where connections are listed; `None` on a kernel that cannot.
+async fn open_flows(inner: &Arc<Inner>) -> Option<Arc<Flows>> {
+    let router = Arc::clone(&inner.router);
+    match tokio::task::spawn_blocking(move || Flows::open(&router)).await {
+        Ok(Ok(flows)) => Some(Arc::new(flows)),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "outbound connections are not seen: bytes on a link count instead");
+            None
+        }
+        Err(panic) => {
+            tracing::error!(%panic, "connections are not listed");
+            None
+        }
+    }
+}
+
+/// All connections through the router; `None` when nobody can say.
+async fn list(flows: Option<Arc<Flows>>) -> Option<Vec<Flow>> {
+    let flows = flows?;
+    let listed = tokio::task::spawn_blocking(move || flows.list()).await;
+    match listed.ok()? {
+        Ok(listed) => Some(listed),
+        Err(error) => {
+            tracing::warn!(%error, "connections could not be listed");
+            None
+        }
+    }
 }
 
 #[cfg(test)]

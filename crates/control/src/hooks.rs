@@ -5,7 +5,7 @@
 //! `token:hook.NAME`, under an id that makes a post that is sent twice one message.
 //!
 //! * `signature`: how a post is signed. `standard`: the scheme that we sign with too.
-//! * `rate`: how many posts a second.
+//! * `turnover`: how a secret is changed. `rate`: how many posts a second.
 //!
 //! Who posts learns nothing about hooks that he does not know: whether an app, a hook or its machine
 //! is missing, the answer is the same.
@@ -13,9 +13,11 @@
 mod rate;
 pub(crate) mod signature;
 pub(crate) mod standard;
+pub(crate) mod turnover;
 
 pub use rate::{HOOK_BURST, HOOK_PER_SECOND};
 pub use signature::{BadSignature, HookSignature, InvalidHookSignature, SignatureScheme};
+pub use turnover::{OLD_SECRETS_MAX, OVERLAP, OVERLAP_MAX, Retiring};
 
 use crate::error::ControlError;
 use govern::Writer;
@@ -58,6 +60,25 @@ pub struct Hook {
     pub signature: Option<HookSignature>,
     /// When it was made, or made anew.
     pub created_at: UnixMs,
+    /// Secrets that were replaced, and still count.
+    pub old_secrets: Vec<Retiring>,
+}
+
+/// What signs the notifications of an app.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningSecret {
+    /// The secret, in the form of Standard Webhooks.
+    pub secret: String,
+    /// Secrets that were replaced, and sign beside it.
+    pub old_secrets: Vec<Retiring>,
+}
+
+impl std::fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningSecret")
+            .field("old_secrets", &self.old_secrets)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A hook as somebody wants it.

@@ -1,12 +1,15 @@
 //! What all parts of control share.
 
 use crate::capacity::Capacity;
+use crate::egress::EgressRules;
 use crate::error::ControlError;
 use crate::governor::Governor;
 use crate::hooks::Hooks;
 use crate::machine::Command;
+use crate::meters::Meters;
 use crate::notify::Outbox;
 use crate::policies::Policies;
+use crate::proxy::Proxy;
 use crate::pulls::Pulls;
 use crate::shim::ShimPool;
 use crate::watch::Watchers;
@@ -61,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) router: Arc<net::Router>,
     pub(crate) v4_range: net::addr::V4Range,
     pub(crate) egress: net::router::Egress,
+    pub(crate) egress_rules: EgressRules,
     pub(crate) slots: net::SlotPool,
     pub(crate) shims: Arc<ShimPool>,
     pub(crate) capacity: Arc<Capacity>,
@@ -69,8 +73,10 @@ pub(crate) struct Inner {
     pub(crate) self_watchers: Watchers,
     pub(crate) policies: Policies,
     pub(crate) governor: Governor,
+    pub(crate) proxy: Arc<Proxy>,
     pub(crate) hooks: Hooks,
     pub(crate) outbox: Outbox,
+    pub(crate) meters: Meters,
     pub(crate) guest_api: Mutex<Option<GuestApi>>,
     pub(crate) tasks: Mutex<HashMap<MachineId, mpsc::Sender<Command>>>,
     /// Turns of machines that come back after a reboot of the host.

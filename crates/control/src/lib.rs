@@ -8,6 +8,8 @@
 //! * [`facade`]: what others may call, as types.
 //! * `machine`: the task of one active machine.
 //! * `governor`: what governs machines from outside any single one of them.
+//! * `egress`: where machines may speak to, in the store and in the router.
+//! * `hostnames`: own names of apps and their certificates.
 //! * `hooks`, `notify`: what comes to inboxes from outside, and what `notify` rules send out.
 //! * `shim`: the connection to a shim.
 //! * `plans`: durable plans: create, update, destroy.
@@ -15,24 +17,27 @@
 //! * `pulls`: images from registries.
 //! * `recover`: starting is recovering.
 
-mod bucket;
 mod capacity;
 mod checkpoints;
 pub mod control;
+mod egress;
 pub mod error;
 pub mod facade;
 mod governor;
 mod hooks;
+mod hostnames;
 mod inner;
 mod leftovers;
 mod logs;
 mod machine;
+mod meters;
 mod names;
 mod notify;
 mod orders;
 mod plans;
 mod policies;
 mod pressure;
+mod proxy;
 mod pulls;
 mod recover;
 mod shim;
@@ -46,10 +51,18 @@ pub use facade::*;
 pub use hooks::{
     BadSignature, HOOK_BURST, HOOK_NAME_MAX_BYTES, HOOK_PER_SECOND, HOOK_WRITER_PREFIX, HOOKS_MAX,
     Hook, HookPost, HookPosted, HookRefused, HookSignature, HookWish, InvalidHookSignature,
-    SecretWish, SignatureScheme,
+    OLD_SECRETS_MAX, OVERLAP, OVERLAP_MAX, Retiring, SecretWish, SignatureScheme, SigningSecret,
+};
+pub use hostnames::{
+    CERTIFICATES_MAX_BYTES, CertificateSource, CertificateView, ChainRefused, HOSTNAME_MAX_BYTES,
+    HOSTNAMES_MAX, Hostname, HostnamePage, HostnameRefused, HostnameView, InvalidHostname,
+    LookedUp, OwnCertificate, PAGE_MAX as HOSTNAME_PAGE_MAX,
 };
 pub use inner::{ControlConfig, GuestApi};
+pub use meters::{Histogram, METER_BOUNDS_S, Metered};
 pub use notify::{NOTIFY_GIVE_UP_AFTER, NOTIFY_WAIT_FIRST, NotifySettings};
 pub use orders::{LOG_MAX_BYTES, LOG_MAX_FILES, PIDS_MAX};
+pub use proxy::{CheckResult, SOCKET_FILE as PROXY_SOCKET_FILE, listen as listen_for_proxy};
+pub use proxy_proto::message::Health as CheckHealth;
 pub use pulls::ImageSettings;
 pub use recover::Parts;

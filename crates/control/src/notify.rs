@@ -3,8 +3,9 @@
 //! A letter is put into the outbox in the transaction of the verdict that wants it sent, so it is sent
 //! at least once, whatever dies meanwhile, always under the same id. It is signed with the secret of
 //! its app by the scheme of Standard Webhooks and leaves through the router like what machines send,
-//! to public addresses only, unless the operator has named its server. A `to` that is no URL is the
-//! name of one of the app's own hooks, whose inbox it then fills.
+//! to public addresses only, unless the operator has named its server, and only where the egress
+//! policy of its machine lets that speak to. A `to` that is no URL is the name of one of the app's own
+//! hooks, whose inbox it then fills.
 //!
 //! * `body`: what is sent. `backoff`: when again, and for how long.
 //! * `delivery`: one try. `worker`: who tries what, and when.

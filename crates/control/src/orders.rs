@@ -4,9 +4,11 @@ use crate::inner::ControlConfig;
 use guest_proto::message::{FileOrder, HostsLine, Orders};
 use model::spec::{CpuKind, EngineKind, Persist};
 use model::{InstanceTag, Run, RunId};
+use net::router::{DNS_V4, DNS_V6};
 use shim_proto::RunSpec;
 use shim_proto::spec::{ContainerSpec, EngineSpec, FakeSpec, Limits, LogSpec};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use store::MachineRecord;
 
@@ -215,7 +217,7 @@ fn resolv_conf(record: &MachineRecord) -> String {
     use std::fmt::Write as _;
     let dns = &record.spec.dns;
     let mut text = String::new();
-    let platform = [PLATFORM_DNS.to_owned()];
+    let platform = PLATFORM_DNS.map(|address| address.to_string());
     let servers = if dns.nameservers.is_empty() { &platform[..] } else { &dns.nameservers };
     for server in servers {
         writeln!(text, "nameserver {server}").expect("writing to a string cannot fail");
@@ -229,8 +231,9 @@ fn resolv_conf(record: &MachineRecord) -> String {
     text
 }
 
-/// The platform's DNS server. Source: design, section 6.
-const PLATFORM_DNS: &str = "fdaa::3";
+/// The platform's resolver: first as programs expect it, then for those that know IPv4 only. Both are
+/// one server, so a program that asks the second one hears nothing else. Source: machines-api 5.4.
+const PLATFORM_DNS: [IpAddr; 2] = [IpAddr::V6(DNS_V6), IpAddr::V4(DNS_V4)];
 
 fn file_order(file: &model::spec::FileSpec) -> FileOrder {
     use base64::Engine as _;

@@ -168,12 +168,12 @@ impl Watch {
 
     /// Freezes a machine through the one door; whether that has begun.
     async fn freeze(&mut self, machine: MachineId, cause: Cause) -> bool {
-        let sentence = cause.sentence().unwrap_or_default();
+        let figures = cause.figures().unwrap_or_default();
         let want = Want::Down(Depth::Freeze);
         let frozen = self.control.want(&machine, want, cause, StopOverride::default());
         match tokio::time::timeout(FREEZE_PATIENCE, frozen).await {
             Ok(Ok(_)) => {
-                tracing::warn!(%machine, "{sentence}");
+                tracing::warn!(%machine, "{figures}");
                 if let Some(pressed) = &mut self.pressed {
                     pressed.insert(machine);
                 }
@@ -214,10 +214,10 @@ fn frozen(inner: &Inner) -> Result<HashSet<MachineId>, ControlError> {
 }
 
 async fn wake(control: Control, machine: MachineId, cause: Cause) {
-    let sentence = cause.sentence().unwrap_or_default();
+    let figures = cause.figures().unwrap_or_default();
     let woken = control.want(&machine, Want::Up, cause, StopOverride::default());
     match tokio::time::timeout(THAW_PATIENCE, woken).await {
-        Ok(Ok(_)) => tracing::info!(%machine, "{sentence}"),
+        Ok(Ok(_)) => tracing::info!(%machine, "{figures}"),
         Ok(Err(error)) => tracing::debug!(%machine, %error, "it stays frozen"),
         Err(_elapsed) => tracing::warn!(%machine, "it takes long to thaw"),
     }

@@ -4,11 +4,14 @@
 mod put_away;
 
 use crate::capacity::Capacity;
+use crate::egress::{EgressRules, Governed};
 use crate::error::ControlError;
 use crate::governor::{Clock, Governor};
 use crate::inner::{ControlConfig, Inner};
 use crate::machine::Command;
+use crate::meters::Meters;
 use crate::notify::{NotifySettings, Outbox};
+use crate::proxy::Proxy;
 use crate::pulls::{ImageSettings, Pulls};
 use crate::shim::ShimPool;
 use model::MachineId;
@@ -52,12 +55,13 @@ pub struct Parts {
 /// Opens everything below control.
 pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
     let Parts { config, store, namespaces, router, slots_ready, images: settings, notify } = parts;
+    let RouterConfig { v4_range, egress } = router;
     let shims_dir = config.runtime_dir.join("shims");
     fs::create_dir_all(&shims_dir).map_err(|e| ControlError::host("create", &shims_dir, e))?;
     let networks = store.read(|reader| reader.networks())?;
     let networks: Vec<Network> = networks.iter().filter_map(network).collect();
-    let RouterConfig { v4_range, egress } = router;
-    let router = Arc::new(Router::open(&namespaces, store.instance(), &router, &networks)?);
+    let governed = store.read(crate::egress::stored)?;
+    let router = open_router(&namespaces, &store, router, &networks, &governed)?;
     let pool = PoolConfig {
         helper: config.shim_path.clone(),
         low_watermark: slots_ready.0,
@@ -71,6 +75,7 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
     if let Err(error) = disk::ballast::trim(&config.data_dir) {
         tracing::warn!(%error, "there is no room for the ballast");
     }
+    let proxy = Arc::new(Proxy::default());
     Ok(Inner {
         capacity: Capacity::new(config.host_ram_mib, config.host_cpus),
         shims: Arc::new(ShimPool::new(config.shim_path.clone(), store.instance())),
@@ -79,7 +84,14 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
         policies: crate::policies::Policies::default(),
         hooks: crate::hooks::Hooks::default(),
         outbox,
-        governor: Governor::new(store.clone(), Clock::of_host(), config.host_cpus),
+        meters: Meters::default(),
+        governor: Governor::new(
+            store.clone(),
+            Clock::of_host(),
+            config.host_cpus,
+            Arc::clone(&proxy),
+        ),
+        proxy,
         guest_api: Mutex::new(None),
         tasks: Mutex::new(HashMap::new()),
         returns: Arc::new(Semaphore::new(RETURNS_AT_ONCE)),
@@ -94,8 +106,24 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
         router,
         v4_range,
         egress,
+        egress_rules: EgressRules::new(governed),
         slots,
     })
+}
+
+/// The router with every rule that the store asks for, before anything may start.
+fn open_router(
+    namespaces: &InstanceNamespaces,
+    store: &Store,
+    config: RouterConfig,
+    networks: &[Network],
+    governed: &[Governed],
+) -> Result<Arc<Router>, ControlError> {
+    let policies: Vec<_> =
+        governed.iter().map(|(_, addrs, policy)| (*addrs, policy.clone())).collect();
+    let tag = store.instance();
+    let router = Router::open_with_policies(namespaces, tag, &config, networks, &policies)?;
+    Ok(Arc::new(router))
 }
 
 /// The network layer's idea of a stored network.

@@ -139,6 +139,11 @@ async fn serve(
     control.recover().await.context("cannot recover")?;
     ensure_owner_token(&control, &data_dir).await?;
 
+    let for_proxy = runtime_dir.join(control::PROXY_SOCKET_FILE);
+    let for_proxy = control::listen_for_proxy(&for_proxy)
+        .with_context(|| format!("cannot listen on {}", for_proxy.display()))?;
+    control.serve_proxy(for_proxy);
+    let for_machines = control.listen_for_machines().context("machines cannot call the API")?;
     let unix_path = runtime_dir.join("api.sock");
     let unix = listen_unix(&unix_path)?;
     let endpoint = Endpoint {
@@ -149,18 +154,24 @@ async fn serve(
         control_pid: std::process::id(),
         supervisor_pid: std::env::var("DORMOUSE_SUPERVISOR_PID").ok().and_then(|t| t.parse().ok()),
     };
-    listener.set_nonblocking(true).context("cannot use the listening socket")?;
-    let tcp = tokio::net::TcpListener::from_std(listener)?;
+    let tcp = in_runtime(listener)?;
+    let for_machines = in_runtime(for_machines)?;
     // Before anybody can know of it: who tells it to end from then on is heard.
     let told_to_end = told_to_end()?;
     endpoint.write(&data_dir)?;
     tracing::info!(tcp = %endpoint.tcp, unix = %endpoint.unix.display(), "listening");
     tokio::select! {
         () = server.serve_tcp(tcp) => {}
+        () = server.serve_machines(for_machines) => {}
         () = server.serve_unix(unix) => {}
         () = told_to_end => {}
     }
     Ok(())
+}
+
+fn in_runtime(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true).context("cannot use a listening socket")?;
+    Ok(tokio::net::TcpListener::from_std(listener)?)
 }
 
 /// Listens for a signal to end; what is returned waits for it.

@@ -19,7 +19,7 @@ pub fn down(data_dir: &Path) -> anyhow::Result<()> {
     let endpoint = Endpoint::read(data_dir).ok();
     if let Some(endpoint) = &endpoint {
         for pid in endpoint.supervisor_pid.into_iter().chain([endpoint.control_pid]) {
-            end_process(pid)?;
+            end_process(pid, Signal::TERM)?;
         }
     }
     let store = store::Store::open(data_dir).context("the instance is still in use")?;
@@ -27,6 +27,7 @@ pub fn down(data_dir: &Path) -> anyhow::Result<()> {
     let runtime_dir = Path::new(RUNTIME_ROOT).join(tag.as_str());
     store.close().context("cannot close the store")?;
     drop(store);
+    end_proxies(&runtime_dir)?;
     reap_cgroups(&tag)?;
     net::instance::destroy(&runtime_dir, &tag)
         .context("cannot delete the instance's namespaces")?;
@@ -38,14 +39,21 @@ pub fn down(data_dir: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Asks one of our processes to end and waits until it has.
-fn end_process(pid: u32) -> anyhow::Result<()> {
+/// Ends all proxies at once, whoever started them: also one that waits for another daemon, and those
+/// that were replaced and still serve somebody.
+fn end_proxies(runtime_dir: &Path) -> anyhow::Result<()> {
+    let living = proxy::living(runtime_dir).context("cannot find the proxies")?;
+    living.into_iter().try_for_each(|pid| end_process(pid, Signal::KILL))
+}
+
+/// Tells one of our processes to end and waits until it has.
+fn end_process(pid: u32, signal: Signal) -> anyhow::Result<()> {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
     if !is_ours(pid) {
         return Ok(());
     }
-    if kill_process(pid, Signal::TERM).is_err() {
+    if kill_process(pid, signal).is_err() {
         return Ok(());
     }
     let mut waiting = [PollFd::new(&process, PollFlags::IN)];

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use control::{ImageSettings, NotifySettings};
 use registry::trust::DOCKER_CERTS_DIR;
 use registry::{AllowList, Trust};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Default data directory.
@@ -40,6 +40,24 @@ pub struct UpOptions {
     /// Patterns of servers, on this host or in private networks, that notifications may reach, from
     /// this host.
     pub allow_notify: Vec<String>,
+    /// How visitors come in.
+    pub proxy: ProxySettings,
+}
+
+/// What an instance is told about its proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// Whether there is one.
+    pub is_on: bool,
+    /// Address on which the ports of services are opened.
+    pub listen: IpAddr,
+}
+
+impl Default for ProxySettings {
+    /// On the loopback: nothing is open to the world unless somebody says so.
+    fn default() -> Self {
+        Self { is_on: true, listen: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+    }
 }
 
 /// What an instance is told about images.
@@ -105,6 +123,7 @@ impl UpOptions {
             slots_ready: (4, 8),
             images: ImageOptions::default(),
             allow_notify: Vec::new(),
+            proxy: ProxySettings::default(),
         }
     }
 
@@ -127,6 +146,18 @@ impl UpOptions {
         args.extend(self.images.control_args());
         args.extend(self.allow_notify.iter().map(|server| format!("--allow-notify={server}")));
         args
+    }
+
+    /// The arguments of `dormouse proxy`.
+    #[must_use]
+    pub fn proxy_args(&self) -> Vec<String> {
+        vec![
+            format!("--data-dir={}", self.data_dir.display()),
+            "proxy".to_owned(),
+            "run".to_owned(),
+            format!("--region={}", self.region),
+            format!("--proxy-listen={}", self.proxy.listen),
+        ]
     }
 
     /// What notifications are told, whose certificates count as those of images do.

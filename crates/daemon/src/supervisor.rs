@@ -1,28 +1,34 @@
-//! Keeps control running.
+//! Keeps the processes of an instance running: control, and the proxy.
+//!
+//! Each is a *ward*: started, waited for, started again with a growing pause when it keeps failing.
+//! Neither waits for the other. A ward's thread sleeps its pause and starts it; this thread waits
+//! for whatever ends, also for shims that an earlier control has left: they are its children now.
+//!
+//! Told SIGTERM, as by `systemctl stop` or `restart`, it ends with control, and machines go on
+//! running. Nobody says whether a daemon comes again, so the proxy keeps the doors for a while: its
+//! successor takes them over without refusing anybody, and when none comes it closes them. Told
+//! SIGINT, as by a person at a terminal, the proxy closes the doors at once.
+
+mod ward;
 
 use crate::control_process::EXIT_FOR_GOOD;
 use crate::options::UpOptions;
 use anyhow::Context as _;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, wait};
+use rustix::process::{Pid, Signal, WaitOptions, set_child_subreaper, wait};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use ward::{Spawn, Ward};
 
-/// A control process that lived this long counts as healthy: the next start is at once.
-const HEALTHY: Duration = Duration::from_secs(10);
+/// Pause before waiting again when there is no child: both wards are pausing.
+const NO_CHILD_PAUSE: Duration = Duration::from_millis(10);
 
-/// Longest wait between two starts of a control process that keeps failing.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// First wait between two starts; doubles.
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-
-/// Runs control until SIGTERM or SIGINT; machines go on running.
+/// Runs control and the proxy until SIGTERM or SIGINT; machines go on running.
 ///
 /// # Errors
 /// The address is taken, or control ended for good.
@@ -33,67 +39,68 @@ pub fn up(options: &UpOptions) -> anyhow::Result<()> {
     // Shims outlive control; without this they would be left to the host's first process.
     set_child_subreaper(Pid::from_raw(1)).context("cannot become a subreaper")?;
     let program = std::env::current_exe().context("cannot find this program's file")?;
-    let child = Arc::new(AtomicU32::new(0));
+    let socket = OwnedFd::from(listener);
+    let control = Ward::new(Spawn {
+        name: "control",
+        program: program.clone(),
+        args: options.control_args(),
+        stdin: Some(socket),
+        on_term: Signal::TERM,
+    });
+    let proxy = options.proxy.is_on.then(|| {
+        let (args, on_term) = (options.proxy_args(), Signal::HUP);
+        Ward::new(Spawn { name: "proxy", program, args, stdin: None, on_term })
+    });
+    let wards: Vec<Arc<Ward>> = [Some(control), proxy].into_iter().flatten().collect();
     let is_ending = Arc::new(AtomicBool::new(false));
-    pass_signals_on(&child, &is_ending)?;
-    let mut wait = BACKOFF_FIRST;
+    pass_signals_on(&wards, &is_ending)?;
+    for ward in &wards {
+        ward.start()?;
+    }
+    let ended = keep(&wards, &is_ending);
+    if !is_ending.load(Ordering::SeqCst) {
+        for ward in &wards {
+            ward.tell(Signal::TERM);
+        }
+    }
+    ended
+}
+
+/// Waits for what ends and starts it again, until control has ended for good or as it was told.
+fn keep(wards: &[Arc<Ward>], is_ending: &AtomicBool) -> anyhow::Result<()> {
     loop {
-        let since = Instant::now();
-        let status = run_control(&program, options, &listener, &child, &is_ending)?;
-        if is_ending.load(Ordering::SeqCst) || status.success() {
+        let (pid, status) = match wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) => (pid, ExitStatus::from_raw(status.as_raw())),
+            Ok(None) | Err(Errno::INTR) => continue,
+            Err(Errno::CHILD) if is_ending.load(Ordering::SeqCst) => return Ok(()),
+            Err(Errno::CHILD) => {
+                std::thread::sleep(NO_CHILD_PAUSE);
+                continue;
+            }
+            Err(error) => return Err(error).context("cannot wait for a process"),
+        };
+        let Some((n, ward)) = wards.iter().enumerate().find(|(_, ward)| ward.has_ended(pid)) else {
+            continue;
+        };
+        let is_control = n == 0;
+        if is_control && (is_ending.load(Ordering::SeqCst) || status.success()) {
             return Ok(());
         }
         anyhow::ensure!(
-            status.code() != Some(i32::from(EXIT_FOR_GOOD)),
+            !is_control || status.code() != Some(i32::from(EXIT_FOR_GOOD)),
             "control cannot run here; its last words say why"
         );
-        tracing::error!(%status, "control ended; starting it again");
-        if since.elapsed() >= HEALTHY {
-            wait = BACKOFF_FIRST;
-        } else if status.signal().is_none() {
-            std::thread::sleep(wait);
-            wait = (wait * 2).min(BACKOFF_MAX);
+        if is_ending.load(Ordering::SeqCst) {
+            continue;
         }
+        tracing::error!(%status, "{} ended; starting it again", ward.name());
+        Ward::start_again(ward, status)?;
     }
 }
 
-/// Starts control with the listening socket as its standard input and waits for its end. Shims that
-/// an earlier control left are reaped meanwhile: they are this process's children now.
-fn run_control(
-    program: &std::path::Path,
-    options: &UpOptions,
-    listener: &TcpListener,
-    child: &AtomicU32,
-    is_ending: &AtomicBool,
-) -> anyhow::Result<ExitStatus> {
-    let socket = OwnedFd::from(listener.try_clone().context("cannot share the socket")?);
-    let process = Command::new(program)
-        .args(options.control_args())
-        .stdin(Stdio::from(socket))
-        .env("DORMOUSE_SUPERVISOR_PID", std::process::id().to_string())
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
-    child.store(process.id(), Ordering::SeqCst);
-    if is_ending.load(Ordering::SeqCst) {
-        // The signal came between two control processes, when there was nobody to hand it on to.
-        terminate(process.id());
-    }
-    loop {
-        let (pid, status) = match wait(WaitOptions::empty()) {
-            Ok(Some(ended)) => ended,
-            Ok(None) | Err(Errno::INTR) => continue,
-            Err(error) => return Err(error).context("cannot wait for control"),
-        };
-        if pid.as_raw_nonzero().get().unsigned_abs() == process.id() {
-            child.store(0, Ordering::SeqCst);
-            return Ok(ExitStatus::from_raw(status.as_raw()));
-        }
-    }
-}
-
-/// A thread that hands SIGTERM and SIGINT on to control.
-fn pass_signals_on(child: &Arc<AtomicU32>, is_ending: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    let (child, is_ending) = (Arc::clone(child), Arc::clone(is_ending));
+/// A thread that hands SIGTERM and SIGINT on to the wards.
+fn pass_signals_on(wards: &[Arc<Ward>], is_ending: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    let (wards, is_ending) = (wards.to_vec(), Arc::clone(is_ending));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
@@ -105,20 +112,16 @@ fn pass_signals_on(child: &Arc<AtomicU32>, is_ending: &Arc<AtomicBool>) -> anyho
                 return;
             };
             loop {
-                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+                let signal = tokio::select! {
+                    _ = term.recv() => Signal::TERM,
+                    _ = int.recv() => Signal::INT,
+                };
                 is_ending.store(true, Ordering::SeqCst);
-                terminate(child.load(Ordering::SeqCst));
+                for ward in &wards {
+                    ward.end(signal);
+                }
             }
         });
     })?;
     Ok(())
-}
-
-/// Tells control to end; 0 is nobody.
-fn terminate(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
-        && let Err(error) = kill_process(pid, Signal::TERM)
-    {
-        tracing::warn!(%error, "control cannot be told to end");
-    }
 }

@@ -49,7 +49,8 @@ pub fn evaluate(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: Unix
         round.store(&mut next);
     }
     settle::mutes(&mut next, policy, &round, view);
-    let wanted = candidates::gather(&next, policy, &round, &rest);
+    let dues = view.dues();
+    let wanted = candidates::gather(&next, policy, &round, &rest, &dues, now);
     let gates = gate_facts(&next, view, &wanted, now);
     let shuts = shuts(view, &gates, &wanted, now);
     let (stance, candidates) = decide(wanted, &shuts);
@@ -58,6 +59,7 @@ pub fn evaluate(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: Unix
         rest.next,
         settle::next(&next, policy, &round, view, now),
         gate_opens(&stance, &shuts),
+        dues.iter().map(|due| due.at).filter(|at| now < *at).min(),
     ];
     let notify = notified(policy, &round);
     happened.extend(notify.iter().map(|n| Happened::Notified(n.rule.clone())));
@@ -240,8 +242,7 @@ fn is_veto(view: &View<'_>, stance: &Stance) -> bool {
     };
     let is_governed = cause.class(Want::Down(*depth)) == CauseClass::Rest;
     let is_wanted = matches!(stance, Stance::Down { .. });
-    let is_idle = matches!(cause, Cause::Idle) && matches!(stance, Stance::Stay);
-    is_governed && !is_wanted && !is_idle
+    is_governed && !is_wanted
 }
 
 fn retiring(stance: &Stance, candidates: &[Candidate]) -> Option<String> {

@@ -1,10 +1,12 @@
 //! Why a machine is as it is, in a sentence, and what comes next.
 //!
-//! * `words`: causes in words.
+//! * `words`: decisions in words. `keepers`: who keeps it awake.
 
+mod keepers;
 mod words;
 
-pub use words::{cause_words, wish_words};
+pub use keepers::Keeper;
+pub use words::wish_words;
 
 use crate::calendar::{clock_text, span_text};
 use crate::evaluate::evaluate;
@@ -32,6 +34,9 @@ pub struct Explanation {
     /// Why it was last woken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub woken: Option<String>,
+    /// Who keeps it awake, while it is up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub awake: Vec<Keeper>,
 }
 
 /// What comes next by time alone.
@@ -56,7 +61,8 @@ pub fn explain(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: UnixM
         sentence += &format!("; next: {}", next.what);
     }
     let because = scene.because().iter().map(|line| one_line(line)).collect();
-    Explanation { sentence: one_line(&sentence), because, woken: scene.woken(), next }
+    let (woken, awake) = (scene.woken(), scene.keepers());
+    Explanation { sentence: one_line(&sentence), because, woken, next, awake }
 }
 
 /// Reasons are other people's texts: nothing in them may move a terminal's cursor.
@@ -163,7 +169,7 @@ impl Scene<'_> {
         let since =
             self.view.rested_at.map(|at| format!(" {}", self.since(at))).unwrap_or_default();
         let by = match (&self.next_self().rested, &self.verdict.stance) {
-            (Some(rested), _) => format!("by {}", cause_words(&rested.cause)),
+            (Some(rested), _) => format!("by {}", rested.cause.words()),
             (None, Stance::Down { by, .. } | Stance::Kept { by, .. }) => {
                 format!("by {}", self.told(by))
             }
@@ -204,7 +210,9 @@ impl Scene<'_> {
                 reason
                     .map_or_else(|| source.to_string(), |h| format!("hold `{name}` ({})", h.reason))
             }
-            Source::Alarm(_) | Source::Message => source.to_string(),
+            Source::Alarm(_) | Source::Message | Source::Autostop(_) | Source::Excess(_) => {
+                source.to_string()
+            }
         }
     }
 
@@ -291,7 +299,7 @@ impl Scene<'_> {
 
     fn woken(&self) -> Option<String> {
         let wake = self.next_self().wake.as_ref()?;
-        let why = cause_words(&wake.cause);
+        let why = wake.cause.words();
         let cold = if wake.cold { ", cold" } else { "" };
         Some(format!("by {why} at {}{cold}", clock_text(wake.at, self.now, None)))
     }

@@ -26,6 +26,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod export;
 pub mod limits;
+pub mod post;
 pub mod refused;
 pub mod renew;
 pub mod rights;
@@ -38,7 +39,7 @@ pub mod write;
 
 pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{evaluate, knock};
-pub use explain::{Explanation, cause_words, explain, wish_words};
+pub use explain::{Explanation, Keeper, explain, wish_words};
 pub use export::{Export, export, import};
 pub use policy::Writer;
 pub use refused::WriteRefused;

@@ -3,7 +3,7 @@
 use crate::selfhood::Selfhood;
 use crate::trace::TraceBody;
 use model::admit::Gate;
-use model::{Cause, Depth, GateFacts, UnixMs, Want};
+use model::{Cause, Depth, DurationMs, GateFacts, UnixMs, Want};
 use policy::{Effect, Outcome, Read, Truth};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -57,6 +57,10 @@ pub enum Source {
     Rule(String),
     /// A hold.
     Hold(String),
+    /// Its services, which no visitor has wanted for so many milliseconds.
+    Autostop(u64),
+    /// Its services: the visitors of its app have needed fewer machines for so many milliseconds.
+    Excess(u64),
 }
 
 /// Somebody who wants something, and what became of that.
@@ -231,6 +235,8 @@ impl Source {
             (Self::Alarm(alarm), _) => Cause::Alarm { alarm: alarm.clone() },
             (Self::Message, _) => Cause::Message,
             (Self::Rule(rule) | Self::Hold(rule), _) => Cause::Rule { rule: rule.clone() },
+            (Self::Autostop(after_ms), _) => Cause::Idle { after: Some(DurationMs(*after_ms)) },
+            (Self::Excess(after_ms), _) => Cause::Excess { after: DurationMs(*after_ms) },
         }
     }
 }
@@ -243,6 +249,12 @@ impl fmt::Display for Source {
             Self::Message => f.write_str("a message"),
             Self::Rule(id) => write!(f, "rule `{id}`"),
             Self::Hold(name) => write!(f, "hold `{name}`"),
+            Self::Autostop(after_ms) => {
+                write!(f, "autostop after {} s without visitors", after_ms / 1000)
+            }
+            Self::Excess(after_ms) => {
+                write!(f, "autostop after {} s with one machine too many", after_ms / 1000)
+            }
         }
     }
 }

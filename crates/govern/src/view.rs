@@ -2,8 +2,9 @@
 //!
 //! What it does not know is `None`, and unknown to every rule.
 
+use crate::verdict::Source;
 use model::admit::LeaseHeld;
-use model::{Machine, State, UnixMs};
+use model::{Depth, DurationMs, Machine, State, UnixMs};
 use serde_json::Value as Json;
 use std::fmt;
 
@@ -26,12 +27,16 @@ pub struct View<'a> {
     pub can_suspend: bool,
     /// Whether it is busy.
     pub idle: Option<Idle>,
+    /// Commands that run in it at somebody's request.
+    pub n_sessions: u32,
     /// Requests under way.
     pub inflight: Option<u32>,
     /// Inbound connections.
     pub conns_in: Option<u32>,
     /// Outbound connections with bytes in the last minute.
     pub conns_out: Option<u32>,
+    /// The same, begun by other machines and not by way of the proxy.
+    pub conns_direct: Option<u32>,
     /// When the last byte passed its link.
     pub net_idle_since: Option<UnixMs>,
     /// CPUs in use, mean of the last minute.
@@ -42,6 +47,43 @@ pub struct View<'a> {
     pub peers: &'a dyn Peers,
     /// The request that would wake it.
     pub request: Option<Request<'a>>,
+    /// What its services say about visitors who stay away; `None`: they do not care.
+    pub autostop: Option<Autostop>,
+}
+
+/// What the services of a machine say about visitors who stay away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Autostop {
+    /// It rests when there have been none for so long.
+    pub after: DurationMs,
+    /// How deep.
+    pub depth: Depth,
+    /// Since when there have been none; `None` while there are some, or nobody knows.
+    pub gone_at: Option<UnixMs>,
+    /// Since when it has been the one machine of its app that visitors need least, and not at all.
+    pub surplus_since: Option<UnixMs>,
+}
+
+/// Something that the services want, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) source: Source,
+    pub(crate) depth: Depth,
+    pub(crate) at: UnixMs,
+}
+
+impl Autostop {
+    /// When the machine is to rest, and why: for want of visitors, or because others are enough.
+    pub(crate) fn dues(&self, started_at: Option<UnixMs>) -> impl Iterator<Item = Due> {
+        let Self { after, depth, .. } = *self;
+        let due = move |since: UnixMs, source| {
+            let at = since.max(started_at.unwrap_or_default()).plus(after);
+            Due { source, depth, at }
+        };
+        let idle = self.gone_at.map(|gone| due(gone, Source::Autostop(after.0)));
+        let surplus = self.surplus_since.map(|since| due(since, Source::Excess(after.0)));
+        idle.into_iter().chain(surplus)
+    }
 }
 
 /// Whether a machine is busy.
@@ -123,15 +165,24 @@ impl<'a> View<'a> {
             can_freeze: false,
             can_suspend: false,
             idle: None,
+            n_sessions: 0,
             inflight: None,
             conns_in: None,
             conns_out: None,
+            conns_direct: None,
             net_idle_since: None,
             cpu_1m: None,
             app_running: None,
             peers: &NoPeers,
             request: None,
+            autostop: None,
         }
+    }
+
+    /// What its services want of it while it is up, and when.
+    pub(crate) fn dues(&self) -> Vec<Due> {
+        let autostop = self.autostop.filter(|_| self.is_up());
+        autostop.iter().flat_map(|autostop| autostop.dues(self.started_at)).collect()
     }
 
     /// Whether its program runs.

@@ -1,8 +1,10 @@
 //! Who wants a machine up or down, and why.
 
 use crate::ids::MachineId;
-use crate::units::{Bytes, DurationMs, PerMille};
+use crate::units::{DurationMs, PerMille};
 use serde::{Deserialize, Serialize};
+
+mod words;
 
 /// What somebody wants of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,7 +44,14 @@ pub enum Cause {
     /// The machine asked for it itself.
     Guest,
     /// A visitor at the proxy.
-    Knock,
+    Knock {
+        /// Port inside the machine that the visitor is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        internal_port: Option<u16>,
+        /// The request, when it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<KnockRequest>,
+    },
     /// A rule of the policy.
     Rule {
         /// Its id.
@@ -63,7 +72,16 @@ pub enum Cause {
     /// The machine's own `rest until`.
     RestUntil,
     /// The proxy found it idle.
-    Idle,
+    Idle {
+        /// For how long it had no visitors.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<DurationMs>,
+    },
+    /// Its app's visitors need fewer machines.
+    Excess {
+        /// For how long they have.
+        after: DurationMs,
+    },
     /// The restart policy.
     RestartPolicy,
     /// The schedule of its configuration, which is an alarm of the platform's.
@@ -87,6 +105,20 @@ pub enum Cause {
         free: PerMille,
     },
 }
+
+/// The request that knocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KnockRequest {
+    /// Method.
+    pub method: String,
+    /// Host, without the port.
+    pub host: String,
+    /// Path, without the query; cut at [`KNOCK_PATH_MAX_BYTES`].
+    pub path: String,
+}
+
+/// Most bytes of a request's path that are kept as the reason of a wake.
+pub const KNOCK_PATH_MAX_BYTES: usize = 1_024;
 
 /// The gates that a cause meets, as in the table of the design, section 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +148,7 @@ impl Cause {
         match (self, want) {
             (Self::Api { .. } | Self::Guest, Want::Up) => CauseClass::ApiStart,
             (Self::Api { .. } | Self::Guest, Want::Down(_)) => CauseClass::ApiRest,
-            (Self::Knock, _) => CauseClass::Knock,
+            (Self::Knock { .. }, _) => CauseClass::Knock,
             (Self::RestartPolicy | Self::HostReboot | Self::DiskRoom { .. }, _) => {
                 CauseClass::Restart
             }
@@ -128,7 +160,8 @@ impl Cause {
                 | Self::Message
                 | Self::Peer { .. }
                 | Self::RestUntil
-                | Self::Idle
+                | Self::Idle { .. }
+                | Self::Excess { .. }
                 | Self::Schedule,
                 want,
             ) => match want {
@@ -138,30 +171,15 @@ impl Cause {
         }
     }
 
-    /// What the owner is told beside the word, when the host acted by itself.
+    /// A visitor of whom nothing is known.
     #[must_use]
-    pub fn sentence(&self) -> Option<String> {
-        match self {
-            Self::DiskPressure { free, wrote_bytes, within } => Some(format!(
-                "frozen: the data disk has {free} free and this machine wrote {} in {}.{} s",
-                Bytes(*wrote_bytes),
-                within.0 / 1000,
-                within.0 % 1000 / 100
-            )),
-            Self::DiskRoom { free } => Some(format!("thawed: the data disk has {free} free again")),
-            Self::Api { .. }
-            | Self::Guest
-            | Self::Knock
-            | Self::Rule { .. }
-            | Self::Alarm { .. }
-            | Self::Message
-            | Self::Peer { .. }
-            | Self::RestUntil
-            | Self::Idle
-            | Self::RestartPolicy
-            | Self::Schedule
-            | Self::HostReboot
-            | Self::Plan => None,
-        }
+    pub const fn knock() -> Self {
+        Self::Knock { internal_port: None, request: None }
+    }
+
+    /// Idleness of a length that nobody knows.
+    #[must_use]
+    pub const fn idle() -> Self {
+        Self::Idle { after: None }
     }
 }

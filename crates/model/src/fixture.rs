@@ -97,7 +97,7 @@ pub(crate) fn fired(kind: TimerKind) -> Event {
 
 /// Every state once, and transient variants that decide differently, each with a name.
 pub(crate) fn states() -> Vec<(&'static str, State)> {
-    let rest = || Rest { depth: Depth::Freeze, cause: Cause::Idle, order: ORDER };
+    let rest = || Rest { depth: Depth::Freeze, cause: Cause::idle(), order: ORDER };
     let up = || run(1, Some(NOW));
     let stopping = |then| State::Stopping {
         run: up(),
@@ -121,7 +121,7 @@ pub(crate) fn states() -> Vec<(&'static str, State)> {
         cause: Some(api()),
         wake,
     };
-    let waking = || Some(Waking { cause: Cause::Knock, since: NOW });
+    let waking = || Some(Waking { cause: Cause::knock(), since: NOW });
     let starting = |then| State::Starting { run: run(1, None), cause: api(), then };
     vec![
         ("creating", State::Creating { since: NOW, launch: true }),
@@ -142,7 +142,7 @@ pub(crate) fn states() -> Vec<(&'static str, State)> {
         ("restarting", stopping(AfterStop::Start { cause: api() })),
         ("stopped", State::Stopped { since: NOW, exit: None }),
         ("suspending", suspending(None)),
-        ("suspending_to_wake", suspending(Some(Cause::Knock))),
+        ("suspending_to_wake", suspending(Some(Cause::knock()))),
         ("frozen", suspended(Depth::Freeze, None)),
         ("suspended", suspended(Depth::Suspend, None)),
         ("waking", suspended(Depth::Suspend, waking())),

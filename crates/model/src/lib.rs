@@ -7,6 +7,7 @@
 //! * [`state`]: the states of a machine and the data that exists in each.
 //! * [`cause`]: who wants a machine up or down, and why.
 //! * [`mod@admit`]: which gate stops which cause.
+//! * [`bucket`]: how fast something may come.
 //! * [`pressure`]: how full the data file system may be, and who is stopped before it is full.
 //! * [`mod@step`]: what follows from an event.
 //! * [`restart`]: the restart policy and its back-off.
@@ -17,6 +18,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod admit;
+pub mod bucket;
 pub mod cause;
 pub mod clock;
 pub mod deadline;

@@ -3,6 +3,9 @@
 //! The wire form (`api::contract::MachineConfig`) is checked once and becomes this; nothing below
 //! the API parses text again.
 
+pub mod egress;
+pub mod service;
+
 use crate::ids::{Digest, MachineId};
 use crate::units::DurationMs;
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,18 @@ pub struct MachineSpec {
     pub dns: DnsSpec,
     /// Engine that runs it; resolved at create, never re-resolved.
     pub engine: EngineKind,
+    /// What it serves.
+    #[serde(default)]
+    pub services: Vec<service::Service>,
+    /// Checks of the whole machine, beside those of services.
+    #[serde(default)]
+    pub checks: Vec<service::Check>,
+    /// It wants no name in DNS.
+    #[serde(default)]
+    pub is_hidden_in_dns: bool,
+    /// Where it may speak to beyond its network; everywhere when absent.
+    #[serde(default)]
+    pub egress: Option<egress::EgressPolicy>,
 }
 
 /// What to run and as whom.

@@ -1,17 +1,27 @@
-//! What this host lacks for the network, found by trying.
+//! What this host lacks for the network, or has in its way, found by trying and looking.
 
+mod firewalls;
+
+use crate::addr::{MachineAddrs, NetworkId, V4Range};
 use crate::error::{Error, Result};
-use crate::router::{self, Egress, Network};
+use crate::router::{self, Egress, Network, RouterConfig};
 use crate::slot::MAX_SLOTS;
-use crate::{NetworkId, addr::V4Range, namespace, nft, sysctl};
+use crate::{namespace, nft, sysctl};
 use model::InstanceTag;
 use rustix::process::{Resource, getrlimit};
-use serde_json::Value;
 use std::error::Error as _;
 use std::fs;
+use std::net::Ipv4Addr;
 
 /// Open files that one slot costs the control process: two namespaces and a socket.
 const FILES_PER_SLOT: u64 = 3;
+/// Value of `rp_filter` by which a source must be reached over the link it came from (RFC 3704).
+const RP_FILTER_STRICT: u8 = 1;
+/// A policy with every kind of rule, to be tried.
+const SAMPLE_POLICY: &str = r#"{"default":"deny","rules":[
+    {"action":"allow","to":"example.com","protocol":"tcp","ports":["443"]},
+    {"action":"deny","to":"198.51.100.0/24","ports":["1-1023"]},
+    {"action":"allow","to":"2001:db8::/32","protocol":"icmp"}]}"#;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +59,9 @@ pub fn findings(tag: &InstanceTag, egress: Egress) -> Vec<Finding> {
     found.extend(too_few_files());
     if egress == Egress::Nat {
         found.extend(forwarding_was_turned_on());
-        found.extend(others_drop_forwarded(tag));
+        found.extend(forwarding_is_off(tag));
+        found.extend(sources_are_checked_strictly(tag));
+        found.extend(firewalls::findings(tag));
         found.extend(no_v6_egress());
     }
     found
@@ -59,7 +71,13 @@ pub fn findings(tag: &InstanceTag, egress: Egress) -> Vec<Finding> {
 fn rules_do_not_load() -> Option<Finding> {
     let network = NetworkId::from_random(1);
     let blocks = V4Range::default().blocks().take(1).collect();
-    let rules = router::rules(Egress::Nat, &[Network { id: network, blocks }]);
+    let policy = serde_json::from_str(SAMPLE_POLICY).expect("a policy");
+    let machine = MachineAddrs::draw(network, [0; 6], Ipv4Addr::new(100, 64, 0, 1));
+    let rules = router::rules(
+        &RouterConfig { egress: Egress::Nat, ..RouterConfig::default() },
+        &[Network { id: network, blocks }],
+        &[(machine, policy)],
+    );
     let loaded = namespace::run_in_new_net(|| nft::apply("load the rules on trial", &rules))
         .and_then(|loaded| loaded);
     match loaded {
@@ -80,7 +98,7 @@ fn rules_do_not_load() -> Option<Finding> {
             code: "rules_refused",
             severity: Severity::Failure,
             text: e.to_string(),
-            hint: "the kernel needs nf_tables with fib, reject, conntrack and masquerade",
+            hint: "the kernel needs nf_tables with fib, reject, conntrack, masquerade and set timeouts",
         }),
     }
 }
@@ -117,29 +135,39 @@ fn forwarding_was_turned_on() -> Option<Finding> {
     })
 }
 
-/// A chain of someone else that drops forwarded packets, as Docker's does, beats our acceptance.
-fn others_drop_forwarded(tag: &InstanceTag) -> Option<Finding> {
-    let own = router::host_table(tag);
-    let chains = nft::list(&["chains"]).ok()?;
-    let names: Vec<String> = chains
-        .iter()
-        .map(|item| &item["chain"])
-        .filter(|chain| drops_forwarded(chain) && chain["table"] != own.as_str())
-        .map(|chain| {
-            let part = |key: &str| chain[key].as_str().unwrap_or("?").to_owned();
-            format!("`{} {} {}`", part("family"), part("table"), part("name"))
-        })
-        .collect();
-    (!names.is_empty()).then(|| Finding {
-        code: "forward_policy_drop",
-        severity: Severity::Warning,
-        text: format!("{} drops forwarded packets, so machines may not get out", names.join(", ")),
-        hint: "accept packets from and to the uplink there (with Docker: in chain DOCKER-USER)",
+/// We turn it on when the way out is made; afterwards somebody else may have turned it off.
+fn forwarding_is_off(tag: &InstanceTag) -> Option<Finding> {
+    let forwards = sysctl::get("ipv4/ip_forward");
+    forwards.ok().filter(|value| value == "0")?;
+    let is_up = router::has_host_side(tag).unwrap_or(false);
+    Some(Finding {
+        code: "ip_forward_off",
+        severity: if is_up { Severity::Failure } else { Severity::Note },
+        text: "net.ipv4.ip_forward is off, and machines want a way out".to_owned(),
+        hint: if is_up {
+            "something has turned it off: `sysctl -w net.ipv4.ip_forward=1`, and look in /etc/sysctl.d"
+        } else {
+            "it is turned on when the instance starts"
+        },
     })
 }
 
-fn drops_forwarded(chain: &Value) -> bool {
-    chain["hook"] == "forward" && chain["policy"] == "drop"
+/// Harmless with plain routes, since the host's route to the router leads over the same link; rules
+/// that send answers elsewhere (VPNs, several tables) make the kernel drop what comes from it.
+fn sources_are_checked_strictly(tag: &InstanceTag) -> Option<Finding> {
+    let link = router::uplink_name(tag);
+    let value = |name: &str| {
+        let text = sysctl::get(&format!("ipv4/conf/{name}/rp_filter"));
+        text.ok().and_then(|text| text.parse::<u8>().ok())
+    };
+    let effective = value("all").max(value(&link).or_else(|| value("default")));
+    (effective == Some(RP_FILTER_STRICT)).then(|| Finding {
+        code: "rp_filter_strict",
+        severity: Severity::Note,
+        text: format!("sources of packets from `{link}` are checked strictly (rp_filter 1)"),
+        hint: "where a VPN or policy routing is in use and machines get no answers, set \
+               net.ipv4.conf.LINK.rp_filter=2",
+    })
 }
 
 fn no_v6_egress() -> Option<Finding> {

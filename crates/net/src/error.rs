@@ -28,7 +28,15 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// A link, address or route was refused.
+    /// No router of the instance can be entered: it has not been made yet, or is gone.
+    #[error(
+        "no router is pinned for the instance in `{runtime_dir}`; its control process makes it"
+    )]
+    NoRouter {
+        /// The instance's runtime directory.
+        runtime_dir: PathBuf,
+    },
+    /// A link, address, route or pinned address was refused.
     #[error("the kernel refused to {doing}")]
     Netlink {
         /// The attempt, with the link or address in it.

@@ -45,7 +45,7 @@ impl InstanceNamespaces {
     /// Where pins of network and user namespaces live; exists only inside the instance.
     #[must_use]
     pub fn pins(&self) -> PathBuf {
-        self.runtime_dir.join("ns")
+        pins_in(&self.runtime_dir)
     }
 
     /// Takes the calling thread back to the host's mount namespace, for [`destroy`].
@@ -101,12 +101,18 @@ pub fn destroy(runtime_dir: &Path, tag: &InstanceTag) -> Result<()> {
     pin::unmount_all(runtime_dir)?;
     // Pins left by a crash before the first self-bind lie below it.
     pin::unpin(&mount_pin(runtime_dir))?;
-    let pins = runtime_dir.join("ns");
+    let pins = pins_in(runtime_dir);
     pin::absent(fs::remove_dir(&pins)).map_err(at("remove", &pins))
 }
 
-fn mount_pin(runtime_dir: &Path) -> PathBuf {
+/// Where the instance's mount namespace is pinned, as the host sees it.
+pub(crate) fn mount_pin(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("mnt")
+}
+
+/// Where all other pins are, as the instance sees it.
+pub(crate) fn pins_in(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("ns")
 }
 
 /// A mount of its own that shares nothing: a pin of a mount namespace must not travel.

@@ -24,5 +24,5 @@ mod sysctl;
 pub use addr::{MachineAddrs, NetworkId};
 pub use error::{Error, Result};
 pub use instance::InstanceNamespaces;
-pub use router::Router;
+pub use router::{Pinner, Router};
 pub use slot::{Slot, SlotPool};

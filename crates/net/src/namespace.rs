@@ -1,7 +1,8 @@
 //! Making and entering namespaces: the only unsafe calls of this crate.
 //!
 //! A network namespace belongs to a thread, so work inside another one is done on a short-lived
-//! thread that ends with it: no thread of the daemon ever changes its own network namespace.
+//! thread that ends with it: no thread of the daemon ever changes its own network namespace. The
+//! process that lives in the router moves there as a whole, before it has a second thread.
 
 use crate::error::{Error, Result, namespace};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
@@ -35,14 +36,28 @@ pub(crate) fn enter_mount(fd: BorrowedFd<'_>) -> Result<()> {
         .map_err(namespace("enter a mount namespace"))
 }
 
+/// Moves the calling thread, and threads it starts later, into the network namespace `fd`.
+pub(crate) fn enter_net(fd: BorrowedFd<'_>) -> Result<()> {
+    move_into_link_name_space(fd, Some(LinkNameSpaceType::Network))
+        .map_err(namespace("enter a network namespace"))
+}
+
+/// Runs `work` on a short-lived thread with a file system view of its own, which may move into
+/// another mount namespace.
+pub(crate) fn run_apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    on_own_thread(|| {
+        unshare(UnshareFlags::FS).map_err(namespace("own a file system view"))?;
+        work()
+    })
+}
+
 /// Runs `work` on a short-lived thread inside the network namespace `netns`.
 pub(crate) fn run_inside<T: Send>(
     netns: BorrowedFd<'_>,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T> {
     on_own_thread(|| {
-        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
-            .map_err(namespace("enter a network namespace"))?;
+        enter_net(netns)?;
         Ok(work())
     })
 }

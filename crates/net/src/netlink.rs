@@ -5,16 +5,21 @@
 //! in the network namespace it was opened in; any thread may use it from elsewhere.
 
 mod address;
+mod conntrack;
 mod link;
 mod message;
 mod route;
+mod set_element;
 mod socket;
 mod tcp;
 mod uapi;
 
 pub(crate) use address::{Prefix, add_address, addresses_of, delete_address};
+pub use conntrack::Flow;
+pub(crate) use conntrack::flows;
 pub(crate) use link::{Link, VethPair, add_veth, delete_link, link_named, set_up};
 pub(crate) use message::Batch;
 pub(crate) use route::{Route, Target, add_route, delete_route};
+pub(crate) use set_element::{Element, begin_transaction, end_transaction, renew_elements};
 pub(crate) use socket::Socket;
 pub(crate) use tcp::end_connections;

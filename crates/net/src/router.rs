@@ -5,32 +5,60 @@
 //! nothing connects the router to the host at all.
 //!
 //! Starting a machine adds two routes here and changes no rule: who may reach whom follows from
-//! the addresses (see [`crate::addr`]), so rules change only when a network or block is added.
+//! the addresses (see [`crate::addr`]), so rules change only when a network or block is added and
+//! when a machine's egress policy is set or removed.
+//!
+//! Machines may ask two things of the router itself: its resolver ([`DNS_V6`], [`DNS_V4`]) and the
+//! API ([`API_V6`]). Who listens there lives in this namespace too; see [`enter()`].
 
+mod closed;
 mod egress;
+mod enter;
 mod firewall;
+mod flows;
+mod pins;
+mod policy;
+mod statement;
 
 pub use egress::{UPLINK_PEER, uplink_name};
-pub(crate) use egress::{forwarding_was_turned_on, host_table, remove_host_side};
+pub(crate) use egress::{forwarding_was_turned_on, has_host_side, host_table, remove_host_side};
+pub use enter::enter;
 pub(crate) use firewall::rules;
+pub use flows::{Flows, is_of_router};
+pub use pins::{PIN_TTL_MAX, PIN_TTL_MIN, Pinner};
 
-use crate::addr::{NetworkId, V4Block, V4Range, V6_SITE};
+pub use crate::netlink::Flow;
+
+use crate::addr::{MachineAddrs, NetworkId, V4Block, V4Range, V6_SITE};
 use crate::error::{Error, Result};
 use crate::instance::InstanceNamespaces;
 use crate::namespace::{self, OWN_NET};
 use crate::netlink::{self, Batch, Prefix, Route, Socket, Target};
 use crate::{nft, pin, sysctl};
 use model::InstanceTag;
+use model::spec::egress::{Domain, EgressPolicy};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The router's own IPv4 address, on its loopback: source of what it sends to machines and the
 /// gateway that slots name. Link-local, so it can be no machine's.
 pub const ROUTER_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// The router's own IPv6 address, on its loopback; network zero belongs to the platform.
 pub const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(V6_SITE, 0, 0, 0, 0, 0, 0, 1);
+
+/// Where the resolver answers machines over IPv6. Source: machines-api 5.4.
+pub const DNS_V6: Ipv6Addr = Ipv6Addr::new(V6_SITE, 0, 0, 0, 0, 0, 0, 3);
+/// Where the resolver answers machines whose programs know IPv4 only.
+pub const DNS_V4: Ipv4Addr = ROUTER_V4;
+/// Port of the resolver, UDP and TCP.
+pub const DNS_PORT: u16 = 53;
+/// Where the API answers machines: `_api.internal`.
+pub const API_V6: Ipv6Addr = Ipv6Addr::new(V6_SITE, 0, 0, 0, 0, 0, 0, 4);
+/// Port of the API for machines, TCP.
+pub const API_PORT: u16 = 4280;
 
 /// Settings of the router namespace, made before it has any link.
 ///
@@ -93,6 +121,7 @@ pub struct Router {
     netns: OwnedFd,
     tag: InstanceTag,
     socket: Mutex<Socket>,
+    pinner: Mutex<Pinner>,
 }
 
 impl Router {
@@ -108,17 +137,37 @@ impl Router {
         config: &RouterConfig,
         networks: &[Network],
     ) -> Result<Self> {
-        let path = instance.pins().join("router");
+        Self::open_with_policies(instance, tag, config, networks, &[])
+    }
+
+    /// The same, with the egress policies of the machines that have one, running or not.
+    ///
+    /// All rules are replaced in one step: there is no moment at which a policy is not in force.
+    /// What the resolver has pinned for these machines stays pinned for as long as it was.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; calling again continues a half-made router.
+    pub fn open_with_policies(
+        instance: &InstanceNamespaces,
+        tag: &InstanceTag,
+        config: &RouterConfig,
+        networks: &[Network],
+        policies: &[(MachineAddrs, EgressPolicy)],
+    ) -> Result<Self> {
+        let path = enter::pin_in(&instance.pins());
         if !pin::is_pin(&path)? {
             namespace::run_in_new_net(|| pin::pin(Path::new(OWN_NET), &path))??;
         }
         let netns = namespace::open(&path)?;
-        let socket = namespace::run_inside(netns.as_fd(), || {
+        let (socket, pinner) = namespace::run_inside(netns.as_fd(), || {
             sysctl::set_all(&SETTINGS)?;
-            nft::apply("load the router's rules", &firewall::rules(config.egress, networks))?;
-            Socket::open()
+            let mut rules = firewall::rules(config, networks, policies);
+            rules.extend(pins::kept(policies)?);
+            nft::apply("load the router's rules", &rules)?;
+            Ok::<_, Error>((Socket::open()?, Pinner::open()?))
         })??;
-        let router = Self { netns, tag: tag.clone(), socket: Mutex::new(socket) };
+        let (socket, pinner) = (Mutex::new(socket), Mutex::new(pinner));
+        let router = Self { netns, tag: tag.clone(), socket, pinner };
         router.settle_loopback(config)?;
         egress::settle(&router, config.egress)?;
         Ok(router)
@@ -135,6 +184,42 @@ impl Router {
     pub fn add_network(&self, network: &Network) -> Result<()> {
         let commands = firewall::members(std::slice::from_ref(network));
         self.open_in_router(|| nft::apply("add a network", &commands))?
+    }
+
+    /// Puts a machine's egress policy in force in place of the one before, in one step.
+    ///
+    /// The machine need not run. Connections that are open are judged anew by their next packet;
+    /// pins stay. Runs `nft`, which takes some milliseconds: for create and update, not for a
+    /// start. The policy must be valid ([`EgressPolicy::validate`]).
+    ///
+    /// # Errors
+    /// [`Error::NftRefused`] or [`Error::NftMissing`]; nothing has changed.
+    pub fn set_egress(&self, machine: &MachineAddrs, policy: &EgressPolicy) -> Result<()> {
+        let commands = policy::set(machine, policy);
+        self.open_in_router(|| nft::apply("set an egress policy", &commands))?
+    }
+
+    /// Leaves a machine without an egress policy and its pins, whether it had one or not.
+    ///
+    /// # Errors
+    /// As [`Router::set_egress`].
+    pub fn remove_egress(&self, machine: &MachineAddrs) -> Result<()> {
+        let commands = policy::remove(machine);
+        self.open_in_router(|| nft::apply("remove an egress policy", &commands))?
+    }
+
+    /// Lets a machine speak to the answers for a domain of its policy; see [`Pinner::pin`], which
+    /// another process inside the router namespace uses.
+    ///
+    /// # Errors
+    /// As [`Pinner::pin`].
+    pub fn pin(
+        &self,
+        machine: &MachineAddrs,
+        domain: &Domain,
+        answers: &[(IpAddr, Duration)],
+    ) -> Result<()> {
+        self.pinner.lock().unwrap_or_else(PoisonError::into_inner).pin(machine, domain, answers)
     }
 
     /// Runs `work` on a short-lived thread inside the router namespace and gives its result.
@@ -181,16 +266,11 @@ impl Router {
         };
         let mut batch = Batch::new();
         netlink::set_up(&mut batch, "lo", loopback.index);
-        netlink::add_address(
-            &mut batch,
-            loopback.index,
-            Prefix { addr: ROUTER_V4.into(), len: 32 },
-        );
-        netlink::add_address(
-            &mut batch,
-            loopback.index,
-            Prefix { addr: ROUTER_V6.into(), len: 128 },
-        );
+        let v4 = Prefix { addr: ROUTER_V4.into(), len: 32 };
+        let v6 = [ROUTER_V6, DNS_V6, API_V6].map(|addr| Prefix { addr: addr.into(), len: 128 });
+        for own in [v4].into_iter().chain(v6) {
+            netlink::add_address(&mut batch, loopback.index, own);
+        }
         netlink::add_route(&mut batch, &nowhere(v4_base.into(), v4_len));
         netlink::add_route(&mut batch, &nowhere(v6_site.into(), 16));
         socket.apply(batch)

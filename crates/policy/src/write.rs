@@ -226,7 +226,8 @@ fn check_scratch(policy: &Policy, write: &Write<'_>) -> Result<Accepted, WriteRe
 fn check_writer(writers: Option<&[WriterPattern]>, write: &Write<'_>) -> Result<(), WriteRefused> {
     let default = default_writers();
     let writers = writers.unwrap_or(&default);
-    if writers.iter().any(|pattern| pattern.matches(write.writer)) {
+    let is_anybody = cfg!(feature = "planted-wrong-writer");
+    if is_anybody || writers.iter().any(|pattern| pattern.matches(write.writer)) {
         return Ok(());
     }
     let writers: Vec<_> = writers.iter().map(|w| format!("`{w}`")).collect();

@@ -12,6 +12,7 @@ use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
+use model::spec::egress::{EgressAction, EgressConnection, EgressPolicy, EgressProtocol};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -33,6 +34,8 @@ const TLS_CONFIGS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     parts: Arc<Parts>,
+    /// What the sender may speak to, beside what everybody may.
+    egress: Option<Arc<EgressPolicy>>,
 }
 
 #[derive(Debug)]
@@ -58,13 +61,22 @@ impl Connector {
             timeouts: config.timeouts,
             tls: Mutex::default(),
         };
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), egress: None }
+    }
+
+    /// The same for a sender with a policy.
+    pub(crate) fn with_egress(&self, policy: EgressPolicy) -> Self {
+        Self { parts: Arc::clone(&self.parts), egress: Some(Arc::new(policy)) }
     }
 }
 
 impl Parts {
-    async fn connect(&self, origin: &Origin) -> Result<Wire, RegistryError> {
-        let stream = self.dial(origin).await?;
+    async fn connect(
+        &self,
+        origin: &Origin,
+        egress: Option<&EgressPolicy>,
+    ) -> Result<Wire, RegistryError> {
+        let stream = self.dial(origin, egress).await?;
         // Requests are small and wait for their answer; without this some wait for an old ACK first.
         stream.set_nodelay(true).map_err(|source| unreachable(origin, source))?;
         if !origin.is_tls {
@@ -73,9 +85,13 @@ impl Parts {
         self.encrypt(origin, stream).await
     }
 
-    async fn dial(&self, origin: &Origin) -> Result<TcpStream, RegistryError> {
+    async fn dial(
+        &self,
+        origin: &Origin,
+        egress: Option<&EgressPolicy>,
+    ) -> Result<TcpStream, RegistryError> {
         let mut failure = None;
-        for address in self.permitted(origin).await? {
+        for address in self.permitted(origin, egress).await? {
             let dialled = self.dialer.dial(SocketAddr::new(address, origin.port));
             match within(self.timeouts.connect, origin, "accept a connection", dialled).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -87,8 +103,18 @@ impl Parts {
     }
 
     /// The addresses of a server that may be dialled.
-    async fn permitted(&self, origin: &Origin) -> Result<Vec<IpAddr>, RegistryError> {
+    async fn permitted(
+        &self,
+        origin: &Origin,
+        egress: Option<&EgressPolicy>,
+    ) -> Result<Vec<IpAddr>, RegistryError> {
         let host = origin.host.as_str();
+        let name = host.parse::<IpAddr>().is_err().then_some(host);
+        if let (Some(policy), Some(name)) = (egress, name)
+            && !policy.may_look_up(name)
+        {
+            return Err(RegistryError::EgressDenied { host: origin.to_string(), address: None });
+        }
         let found = addresses_of(self.resolver.as_ref(), host);
         let found = within(self.timeouts.answer, origin, "be found", found).await?;
         let found = found.map_err(|source| RegistryError::Resolve {
@@ -98,11 +124,18 @@ impl Parts {
         let mut permitted = Vec::new();
         let mut refusal = None;
         for address in found {
-            match self.addresses.check(host, origin.port, address) {
-                Ok(()) => permitted.push(address),
-                Err(special) => {
-                    let host = origin.to_string();
-                    refusal = Some(RegistryError::AddressRefused { host, address, special });
+            if let Err(special) = self.addresses.check(host, origin.port, address) {
+                let host = origin.to_string();
+                refusal = Some(RegistryError::AddressRefused { host, address, special });
+                continue;
+            }
+            let to = SocketAddr::new(address, origin.port);
+            let connection = EgressConnection { to, protocol: EgressProtocol::Tcp, name };
+            match egress.map_or(EgressAction::Allow, |policy| policy.decide(&connection)) {
+                EgressAction::Allow => permitted.push(address),
+                EgressAction::Deny => {
+                    let (host, address) = (origin.to_string(), Some(address));
+                    refusal = Some(RegistryError::EgressDenied { host, address });
                 }
             }
         }
@@ -153,13 +186,13 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let parts = Arc::clone(&self.parts);
+        let (parts, egress) = (Arc::clone(&self.parts), self.egress.clone());
         Box::pin(async move {
             let origin = Origin::of(&uri).ok_or_else(|| RegistryError::BadAnswer {
                 host: uri.host().unwrap_or_default().to_owned(),
                 why: "it leads to a URL that is not `http` or `https`".to_owned(),
             })?;
-            parts.connect(&origin).await
+            parts.connect(&origin, egress.as_deref()).await
         })
     }
 }

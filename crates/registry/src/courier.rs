@@ -20,6 +20,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use model::spec::egress::EgressPolicy;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -37,9 +38,9 @@ const HEAD_MAX_BYTES: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct Courier {
     named: AllowList,
-    from_host: Client<Connector, Full<Bytes>>,
+    from_host: Connector,
     /// `None` when there is no way out.
-    from_inside: Option<Client<Connector, Full<Bytes>>>,
+    from_inside: Option<Connector>,
 }
 
 /// Where a letter goes: an absolute `http` or `https` URL without user information.
@@ -86,26 +87,37 @@ pub enum Undelivered {
     OnTheWay(#[from] RegistryError),
 }
 
+impl Undelivered {
+    /// The reason in a word.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoWayOut { .. } => "no_way_out",
+            Self::OnTheWay(RegistryError::EgressDenied { .. }) => "egress_denied",
+            Self::OnTheWay(RegistryError::AddressRefused { .. }) => "address_refused",
+            Self::OnTheWay(_) => "receiver_unreachable",
+        }
+    }
+}
+
 impl Courier {
     /// Letters to servers that the operator has `named` go from this host, to wherever these are;
     /// all others through `inside`, to public addresses. Needs a runtime only when it is used.
     #[must_use]
     pub fn new(named: AllowList, trust: &Trust, inside: Option<Arc<dyn Dialer>>) -> Self {
-        let client = |dialer: Arc<dyn Dialer>| {
+        let connector = |dialer: Arc<dyn Dialer>| {
             let addresses = AddressPolicy::Public { except: named.clone() };
             let config = RegistryConfig { addresses, ..RegistryConfig::new(trust.clone()) };
-            Client::builder(TokioExecutor::new())
-                // Minutes lie between two letters to one server; a kept connection would be dead.
-                .pool_max_idle_per_host(0)
-                .http1_max_buf_size(HEAD_MAX_BYTES)
-                .build(Connector::new(&config, dialer))
+            Connector::new(&config, dialer)
         };
-        let from_host = client(Arc::new(HostDialer));
-        let from_inside = inside.map(client);
+        let from_host = connector(Arc::new(HostDialer));
+        let from_inside = inside.map(connector);
         Self { named, from_host, from_inside }
     }
 
-    /// Posts a JSON document and hears the status of the answer, within `limit`.
+    /// Posts a JSON document and hears the status of the answer, within `limit`. With a policy in
+    /// `egress` it goes only where its sender may speak to itself: servers that the operator has
+    /// named are no exception.
     ///
     /// # Errors
     /// [`Undelivered`]; an answer of any status is none.
@@ -118,18 +130,28 @@ impl Courier {
         headers: &[(&'static str, &str)],
         json: String,
         limit: Duration,
+        egress: Option<EgressPolicy>,
     ) -> Result<u16, Undelivered> {
         let Origin { host, port, .. } = &to.origin;
-        let client = match &self.from_inside {
+        let way = match &self.from_inside {
             _ if self.named.names_server(host, *port) => &self.from_host,
             Some(inside) => inside,
             None => return Err(Undelivered::NoWayOut { server: to.server() }),
         };
+        let client = client(egress.map_or_else(|| way.clone(), |policy| way.with_egress(policy)));
         let sent = client.request(letter(to, headers, json));
         let answer = within(limit, &to.origin, "answer", sent).await?;
         let answer = answer.map_err(|error| failure(&to.origin, error))?;
         Ok(finish(answer).await.as_u16())
     }
+}
+
+fn client(connector: Connector) -> Client<Connector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new())
+        // Minutes lie between two letters to one server; a kept connection would be dead.
+        .pool_max_idle_per_host(0)
+        .http1_max_buf_size(HEAD_MAX_BYTES)
+        .build(connector)
 }
 
 fn letter(

@@ -49,6 +49,14 @@ pub enum RegistryError {
         /// What that is.
         special: Special,
     },
+    /// A host is where the policy of the sender does not let it go.
+    #[error("the egress policy does not let it speak to `{host}`{}", at(*address))]
+    EgressDenied {
+        /// Which host.
+        host: String,
+        /// Where it is; `None` when not even its address may be asked for.
+        address: Option<IpAddr>,
+    },
     /// A host has no address.
     #[error("cannot find the address of `{host}`")]
     Resolve {
@@ -226,6 +234,10 @@ pub(crate) fn was_hung_up(error: &io::Error) -> bool {
     )
 }
 
+fn at(address: Option<IpAddr>) -> String {
+    address.map(|address| format!(" at {address}")).unwrap_or_default()
+}
+
 fn said(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }
@@ -238,6 +250,7 @@ impl RegistryError {
             Self::Reference(_)
             | Self::NotAllowed { .. }
             | Self::AddressRefused { .. }
+            | Self::EgressDenied { .. }
             | Self::NotFound { .. }
             | Self::Unauthorized { .. }
             | Self::Denied { .. }
@@ -274,6 +287,7 @@ impl RegistryError {
             Self::Reference(_)
             | Self::NotAllowed { .. }
             | Self::AddressRefused { .. }
+            | Self::EgressDenied { .. }
             | Self::Certificates { .. }
             | Self::NotFound { .. }
             | Self::Unauthorized { .. }
@@ -312,6 +326,7 @@ impl RegistryError {
                 "a registry on a private address has to be named in the operator's list of allowed \
                  registries, with its port",
             ),
+            Self::EgressDenied { .. } => Some("let the machine's `egress` allow the receiver"),
             Self::Resolve { .. } => Some("check the name of the registry and the host's DNS"),
             Self::Tls { .. } => Some(
                 "add the registry's CA as `/etc/docker/certs.d/<host>:<port>/ca.crt`, or name the \

@@ -31,6 +31,9 @@ pub use record::app::{AppRecord, NetworkRecord};
 pub use record::checkpoint::CheckpointRecord;
 pub use record::event::{EVENT_PAGE_MAX, EVENTS_KEPT, EventRecord};
 pub use record::hook::HookRecord;
+pub use record::hostname::{
+    AuthorityRecord, CertificateRecord, CertificateSource, HostnameRecord, HostnameRoute,
+};
 pub use record::image::{ImageRecord, OwnerKind, TagRecord};
 pub use record::machine::{
     LeaseRecord, MachineFilter, MachineListing, MachineRecord, MachineSummary,
@@ -43,6 +46,7 @@ pub use record::policy::POLICIES_KEPT;
 pub use record::retention::{
     METER_RETENTION, PLAN_RETENTION, Swept, TOKEN_RETENTION, TOMBSTONE_RETENTION,
 };
+pub use record::secret::OldSecret;
 pub use record::selfhood::{SelfhoodRecord, SelfhoodTimer};
 pub use record::token::{TokenReach, TokenRecord, TokenRight, TokenScope};
 pub use record::trace::TraceRecord;

@@ -8,7 +8,7 @@
 pub(crate) const APPLICATION_ID: u32 = 0x444d_7365;
 
 /// All migrations; the schema version is how many of them a file has seen.
-pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -335,4 +335,61 @@ UPDATE machines SET owes_wake = 1
 -- What a start of control asks for: the rows of all others are not read for it.
 CREATE INDEX selfhood_governed ON selfhood (machine, next_at) WHERE is_governed;
 CREATE INDEX machines_owing ON machines (id) WHERE owes_wake;
+";
+
+/// Secrets that are being changed over, why a notification did not arrive; host names of apps and
+/// their certificates.
+const V6: &str = "
+-- Secrets that were replaced, each until whoever holds it has had time to change over.
+CREATE TABLE old_signing_secrets (
+    app    TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,
+    secret TEXT NOT NULL,
+    until  INTEGER NOT NULL,
+    PRIMARY KEY (app, secret)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE old_hook_secrets (
+    app    TEXT NOT NULL,
+    hook   TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    until  INTEGER NOT NULL,
+    PRIMARY KEY (app, hook, secret),
+    FOREIGN KEY (app, hook) REFERENCES hooks (app, name) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- The word for why the last try of a letter failed, beside the sentence.
+ALTER TABLE outbox ADD COLUMN last_code TEXT;
+
+-- Grows with each change of what the proxy must know of the app; never below the app's beginning.
+ALTER TABLE apps ADD COLUMN route_generation INTEGER NOT NULL DEFAULT 0;
+
+-- A name belongs to one app of the whole host.
+CREATE TABLE hostnames (
+    name       TEXT PRIMARY KEY,
+    app        TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    looked_up  TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX hostnames_by_app ON hostnames (app, name);
+
+CREATE TABLE certificates (
+    hostname    TEXT NOT NULL REFERENCES hostnames (name) ON DELETE CASCADE,
+    source      TEXT NOT NULL,
+    issuer      TEXT NOT NULL,
+    key_kind    TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    chain       TEXT NOT NULL,
+    private_key TEXT NOT NULL,
+    PRIMARY KEY (hostname, source)
+) STRICT;
+CREATE INDEX certificates_by_end ON certificates (source, expires_at);
+
+CREATE TABLE authority (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    certificate TEXT NOT NULL,
+    private_key TEXT NOT NULL,
+    expires_at  INTEGER NOT NULL
+) STRICT;
 ";

@@ -2,13 +2,16 @@
 //! mistake there cannot hide one in the server.
 
 use serde_json::Value;
-use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 /// Longest wait for an answer: the longest wait of the API and some.
-const TIMEOUT: Duration = Duration::from_secs(90);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Host of requests to the daemon, which has no name of its own.
+const DAEMON: &str = "dormouse";
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -17,8 +20,10 @@ pub struct Reply {
     pub status: u16,
     /// Headers, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Body as it came.
+    /// Body as it came; what is no text is replaced.
     pub text: String,
+    /// Length of the body.
+    pub n_body_bytes: usize,
     /// Body as JSON; null when it is none.
     pub body: Value,
 }
@@ -71,6 +76,68 @@ pub struct Refusal {
     pub hint: String,
 }
 
+/// A request.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Method.
+    pub method: &'a str,
+    /// Host, with its port if it has one.
+    pub host: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    /// Further headers.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Asked<'a> {
+    /// A GET without further headers.
+    #[must_use]
+    pub const fn get(host: &'a str, target: &'a str) -> Self {
+        Self { method: "GET", host, target, headers: &[], body: b"" }
+    }
+
+    /// Sends it over a connection, which is of no use afterwards, and reads the answer to its end.
+    ///
+    /// # Errors
+    /// The connection breaks, nothing comes in time, or what comes is no whole answer.
+    pub fn over(&self, mut stream: impl Read + Write) -> io::Result<Reply> {
+        self.say(&mut stream)?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        let reply = parse(&bytes).ok_or_else(|| {
+            let said = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+            io::Error::other(format!("the answer is no HTTP: {said:?}"))
+        })?;
+        let length = reply.header("content-length").and_then(|length| length.parse().ok());
+        let n_missing = length.unwrap_or(0_usize).saturating_sub(reply.n_body_bytes);
+        if self.method != "HEAD" && n_missing > 0 {
+            return Err(io::Error::other(format!("{n_missing} bytes of the answer are missing")));
+        }
+        Ok(reply)
+    }
+
+    fn say(&self, stream: &mut impl Write) -> io::Result<()> {
+        let Self { method, host, target, headers, body } = self;
+        let mut head =
+            format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+        for (name, value) in *headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() || *method != "GET" {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes())?;
+        // A server that refuses a large body may answer before it has read all of it.
+        match stream.write_all(body) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Sends one request over a unix socket and reads its answer to the end.
 ///
 /// # Errors
@@ -82,33 +149,12 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<Reply> {
-    let mut stream = send(socket, method, target, headers, body)?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    parse(&bytes).ok_or_else(|| io::Error::other("the answer is no HTTP"))
+    Asked { method, host: DAEMON, target, headers, body }.over(connect(socket)?)
 }
 
-fn send(
-    socket: &Path,
-    method: &str,
-    target: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(socket)?;
+fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
-    let mut head = format!("{method} {target} HTTP/1.1\r\nhost: dormouse\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-    stream.write_all(head.as_bytes())?;
-    // A server that refuses a large body may answer before it has read all of it.
-    if let Err(error) = stream.write_all(body)
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        return Err(error);
-    }
     Ok(stream)
 }
 
@@ -117,7 +163,9 @@ fn send(
 /// # Errors
 /// The socket breaks, or the answer is none of that kind.
 pub fn lines(socket: &Path, target: &str) -> io::Result<impl Iterator<Item = String> + use<>> {
-    let mut reader = BufReader::new(send(socket, "GET", target, &[], b"")?);
+    let mut stream = connect(socket)?;
+    Asked::get(DAEMON, target).say(&mut stream)?;
+    let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head)? == 0 {
@@ -168,9 +216,10 @@ fn parse(bytes: &[u8]) -> Option<Reply> {
     let raw = &bytes[end + 4..];
     let is_chunked = headers.iter().any(|(k, v)| k == "transfer-encoding" && v == "chunked");
     let body = if is_chunked { join_chunks(raw)? } else { raw.to_vec() };
+    let n_body_bytes = body.len();
     let text = String::from_utf8_lossy(&body).into_owned();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Some(Reply { status, headers, text, body })
+    Some(Reply { status, headers, text, n_body_bytes, body })
 }
 
 fn join_chunks(mut raw: &[u8]) -> Option<Vec<u8>> {

@@ -17,6 +17,7 @@ pub use process::kill;
 use crate::{leftovers, wait};
 use process::is_alive;
 use serde_json::Value;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub struct Instance {
     args: Vec<String>,
     env_of_next: Vec<(String, String)>,
     is_supervised: bool,
+    doors: Ipv4Addr,
     process: Option<Child>,
 }
 
@@ -62,6 +64,13 @@ impl Instance {
         &self.data_dir
     }
 
+    /// Address of the doors of its services: one of the loopback that no other instance has, so
+    /// that its services may have any port.
+    #[must_use]
+    pub fn door_address(&self) -> Ipv4Addr {
+        self.doors
+    }
+
     /// The command line on this instance, with nothing on its standard input; arguments follow.
     #[must_use]
     pub fn command(&self) -> Command {
@@ -86,6 +95,7 @@ impl Instance {
             .arg(format!("--data-dir={}", self.data_dir.display()))
             .arg(verb)
             .arg("--listen=127.0.0.1:0")
+            .args(self.is_supervised.then(|| format!("--proxy-listen={}", self.doors)))
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
@@ -270,8 +280,12 @@ impl Drop for Instance {
                 drop(process.kill());
                 drop(process.wait());
             }
-            if let Some(control) = self.control().filter(|pid| is_alive(*pid)) {
-                drop(Command::new("kill").args(["-9", &control.to_string()]).status());
+            let tag =
+                self.endpoint().and_then(|found| Some(found["instance"].as_str()?.to_owned()));
+            for left in
+                tag.map(|tag| leftovers::processes(&tag, &self.data_dir)).unwrap_or_default()
+            {
+                drop(Command::new("kill").args(["-9", &left.pid.to_string()]).status());
             }
         } else {
             self.take_down();

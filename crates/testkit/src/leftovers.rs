@@ -126,7 +126,7 @@ fn all_processes() -> impl Iterator<Item = Process> {
 }
 
 /// Our processes that name the data directory, shims of the instance, and what runs in its machines.
-fn processes(tag: &str, data_dir: &Path) -> Vec<Process> {
+pub(crate) fn processes(tag: &str, data_dir: &Path) -> Vec<Process> {
     let data_dir = data_dir.display().to_string();
     let mut found: Vec<Process> = all_processes()
         .filter(|process| {

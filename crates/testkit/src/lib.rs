@@ -4,6 +4,7 @@
 //! would, and waits for states with a deadline. At the end the instance is taken down and the
 //! host is searched for anything it left: that is part of every test.
 //!
+//! * [`door`]: visitors of its services.
 //! * [`instance`]: a daemon of the test's own.
 //! * [`http`]: the smallest client.
 //! * [`image`]: small images, built from what the host has.
@@ -13,6 +14,7 @@
 //! * [`report`]: figures that a test hands to the summary of `./dev test`.
 //! * [`wait`]: waiting with a deadline.
 
+pub mod door;
 pub mod http;
 pub mod image;
 pub mod instance;
@@ -22,6 +24,6 @@ pub mod registry;
 pub mod report;
 pub mod wait;
 
-pub use http::Reply;
+pub use http::{Asked, Reply};
 pub use instance::{Builder, Instance};
 pub use wait::{eventually, within};

@@ -4,6 +4,7 @@ mod circles;
 mod inward;
 mod outward;
 mod receiver;
+mod rotation;
 mod signing;
 
 use serde_json::{Value, json};

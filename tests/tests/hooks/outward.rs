@@ -4,10 +4,10 @@ use crate::receiver::{Answer, Letter, Receiver};
 use crate::{HOOKS, messages, signing, sleeper};
 use serde_json::{Value, json};
 use std::process::Command;
-use testkit::{Builder, Instance};
+use testkit::{Builder, Instance, eventually};
 
 /// A policy that notifies `to` when the fact `progress` reaches 1.
-fn tells(to: &str) -> Value {
+pub(crate) fn tells(to: &str) -> Value {
     json!({
         "facts": {"progress": {"type": "double", "default": 0, "writers": ["owner"]}},
         "rules": [{"id": "done", "effect": "notify", "when": "memory.progress >= 1.0", "to": to}],
@@ -16,7 +16,7 @@ fn tells(to: &str) -> Value {
 
 /// Sets the fact `progress`.
 #[track_caller]
-fn progress(instance: &Instance, id: &str, value: f64) {
+pub(crate) fn progress(instance: &Instance, id: &str, value: f64) {
     let target = format!("{}/self/memory", Instance::path(id));
     drop(instance.request_with("PATCH", &target, &[], &json!({"progress": value})).expect(200));
 }
@@ -153,4 +153,77 @@ fn the_secret_of_an_app_is_for_those_who_operate_it() {
         .output()
         .expect("curl is installed");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "403");
+}
+
+/// The letters of a machine that wait, with the code and error of their last try.
+#[track_caller]
+fn waiting(instance: &Instance, id: &str) -> Vec<Value> {
+    let outbox = instance.get(&format!("{}/self/outbox", Instance::path(id))).expect(200);
+    outbox["letters"].as_array().expect("a list").clone()
+}
+
+/// A stopped machine that tells `to`, and may speak to nobody but whom `egress` allows.
+#[track_caller]
+fn confined(instance: &Instance, name: &str, to: &str, egress: &Value) -> String {
+    let config = json!({"image": "fake", "engine": "fake", "policy": tells(to), "egress": egress,
+        "restart": {"policy": "no"}});
+    let body = json!({"name": name, "config": config, "skip_launch": true});
+    let id = instance.create_with(&body);
+    instance.wait_for(&id, "stopped");
+    id
+}
+
+#[test]
+fn a_letter_goes_only_where_its_machine_may_speak_to() {
+    let receiver = Receiver::start(&[]);
+    let instance = Builder::default().arg(&receiver.option()).start();
+    let here = json!({"action": "allow", "to": "127.0.0.1"});
+    let free =
+        confined(&instance, "free", &receiver.url(), &json!({"default": "deny", "rules": [here]}));
+    let closed =
+        confined(&instance, "closed", &receiver.url(), &json!({"default": "deny", "rules": []}));
+    progress(&instance, &closed, 1.0);
+    let letter = eventually("it is refused", || {
+        let letters = waiting(&instance, &closed);
+        letters.into_iter().find(|letter| letter["last_code"].is_string())
+    });
+    assert_eq!(letter["last_code"], "egress_denied");
+    let why = letter["last_error"].as_str().expect("a sentence");
+    assert!(why.contains("egress policy") && why.contains("127.0.0.1"), "{why}");
+    assert!(receiver.letters().is_empty());
+
+    // The trace has it once, and says by which rule.
+    let told = || {
+        let trace = instance.get(&format!("{}/self/trace", Instance::path(&closed))).expect(200);
+        let text = trace.to_string();
+        text.matches("notification by rule `done` not delivered: egress_denied").count()
+    };
+    assert_eq!(eventually("the trace has it", || Some(told()).filter(|n| *n > 0)), 1);
+
+    // Nobody else is held up.
+    progress(&instance, &free, 1.0);
+    let letters = receiver.wait_for(1);
+    let body: Value = serde_json::from_str(&letters[0].body).expect("JSON");
+    assert_eq!((&body["machine"], letters.len()), (&json!(free), 1));
+}
+
+#[test]
+fn what_waits_is_shown_on_the_command_line() {
+    let receiver = Receiver::start(&[Answer::Status(503)]);
+    let instance = Builder::default().arg(&receiver.option()).start();
+    let id = sleeper(&instance, "worker", &tells(&receiver.url()));
+    let list = || {
+        let output = instance.cli(&["hook", "outbox", &id, "--app", "test"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(list().lines().count(), 1, "nothing waits");
+    progress(&instance, &id, 1.0);
+    drop(receiver.wait_for(1));
+    let shown = eventually("it is put off", || Some(list()).filter(|text| text.contains("503")));
+    for word in ["RULE", "done", &receiver.url(), "receiver_status", "status 503"] {
+        assert!(shown.contains(word), "`{word}` in {shown}");
+    }
+    drop(receiver.wait_for(2));
+    eventually("it has arrived", || (list().lines().count() == 1).then_some(()));
 }

@@ -20,6 +20,20 @@ pub(crate) fn standard(secret: &str, id: &str, timestamp: &str, body: &str) -> S
     format!("v1,{}", run(&script, &format!("{id}.{timestamp}.{body}")))
 }
 
+/// How many signatures a header has, and which of `secrets` have made one of them.
+#[track_caller]
+pub(crate) fn by_whom<const N: usize>(
+    secrets: [&str; N],
+    header: impl Fn(&str) -> String,
+    body: &str,
+) -> (usize, [bool; N]) {
+    let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
+    let shown = header("webhook-signature");
+    let signatures: Vec<&str> = shown.split(' ').collect();
+    let is_by = |secret: &str| signatures.contains(&&*standard(secret, &id, &at, body));
+    (signatures.len(), secrets.map(is_by))
+}
+
 #[track_caller]
 fn run(script: &str, input: &str) -> String {
     let mut shell = Command::new("sh")

@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What is tried in each guest: what must hold on any host, and of the other tests those that lean on
 /// cgroups, namespaces and mounts the most.
-const CHOICES: [Choice; 3] = [
+const CHOICES: [Choice; 4] = [
     (
         "hosts",
         &[
@@ -37,6 +37,8 @@ const CHOICES: [Choice; 3] = [
             "limits::limits_are_seen_and_set_from_outside_only",
         ],
     ),
+    // By itself, and last.
+    ("hosts", &["own_clock::an_alarm_that_a_set_clock_has_passed_fires_at_once"]),
 ];
 
 #[test]

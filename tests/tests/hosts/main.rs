@@ -6,6 +6,7 @@
 //! * [`guest`]: a virtual machine without hardware help, from power-on to its last word.
 //! * [`initramfs`]: the file system that it boots from, and the script that runs the tests.
 //! * [`kernel`]: the kernel.
+//! * [`own_clock`]: what only a host with a clock of its own can try.
 //! * [`world`]: a run of a machine below the daemon: image, disk, slot, cgroup.
 
 mod any_host;
@@ -13,4 +14,5 @@ mod guest;
 mod initramfs;
 mod kernel;
 mod kinds;
+mod own_clock;
 mod world;

@@ -1,9 +1,11 @@
 //! `MachineConfig` as it is written on the wire.
 //!
 //! Every field is optional because `null` and absence are the same. Fields that are stored for later
-//! (services, checks, metrics) or refused (see `docs/api-fields.md`) stay raw JSON.
+//! (metrics) or refused (see `docs/api-fields.md`) stay raw JSON.
 
 use super::duration::GoDuration;
+use super::egress::Egress;
+use super::service::{Check, Service};
 use super::signal::Signal;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -62,16 +64,19 @@ pub struct MachineConfig {
     /// The machine's policy document (our addition).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Value>,
+    /// Where it may speak to beyond its own network (our addition).
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object")]
+    pub egress: Option<Egress>,
     /// `hourly`, `daily`, `weekly`, `monthly`: starts it so often, counted from its creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
 
-    /// Stored.
+    /// What it serves.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub services: Option<Vec<Value>>,
-    /// Stored.
+    pub services: Option<Vec<Service>>,
+    /// How one finds out whether it is well.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub checks: Option<BTreeMap<String, Value>>,
+    pub checks: Option<BTreeMap<String, Option<Check>>>,
     /// Stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Value>,

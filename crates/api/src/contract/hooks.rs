@@ -1,6 +1,6 @@
 //! Hooks: paths under which the outside posts to a machine's inbox.
 
-use super::selfhood::Span;
+use super::selfhood::{Moment, Span};
 use control::SignatureScheme;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -80,9 +80,40 @@ pub struct Hook {
     pub signature: Option<HookSignature>,
     /// When it was made, in Unix milliseconds.
     pub created_at: u64,
-    /// The secret, once: in the answer to the `PUT` that had it drawn.
+    /// The secret, once: in the answer to the call that had it drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// Secrets that were replaced, and still count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_secrets: Vec<OldSecret>,
+}
+
+/// Body of `POST /v1/apps/{app}/hooks/{name}/rotate`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotateHook {
+    /// The new secret. Left out, one is drawn, and shown in the answer only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<HookSecret>,
+    /// For how long the one before still counts; a day when it is left out, `0s` ends it at once, and
+    /// all before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Span>,
+}
+
+/// Body of `POST /v1/apps/{app}/signing-secret/rotate`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotateSigningSecret {
+    /// For how long the one before signs too; a day when it is left out, `0s` ends it at once, and all
+    /// before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Span>,
+}
+
+/// A secret that was replaced, and still counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldSecret {
+    /// When it counts no more.
+    pub until: Moment,
 }
 
 /// Answer to a post.
@@ -94,9 +125,20 @@ pub struct HookPosted {
     pub new: bool,
 }
 
-/// Answer to `GET /v1/apps/{app}/signing-secret`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Answer to `GET /v1/apps/{app}/signing-secret` and to `POST …/rotate`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningSecret {
     /// What notifications of the app are signed with, by Standard Webhooks.
     pub secret: String,
+    /// Secrets that were replaced, and sign beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_secrets: Vec<OldSecret>,
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningSecret")
+            .field("old_secrets", &self.old_secrets)
+            .finish_non_exhaustive()
+    }
 }

@@ -31,6 +31,9 @@ pub struct Machine<C = Value> {
     /// Newest first; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<Event>>,
+    /// How its checks went last; absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<CheckStatus>>,
     /// `ok`.
     pub host_status: String,
     /// Whether the proxy leaves it out.
@@ -55,6 +58,20 @@ pub struct Machine<C = Value> {
     /// Why it is in state `failed` (our addition).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+/// How a check went last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckStatus {
+    /// The key of a check of the machine; of a service's check `servicecheck-…`.
+    pub name: String,
+    /// `passing`, `warning`, `critical`.
+    pub status: String,
+    /// What was seen, in words.
+    pub output: String,
+    /// RFC 3339.
+    pub updated_at: String,
 }
 
 /// The image a machine runs.

@@ -41,7 +41,7 @@ pub use rest::{
 };
 pub use span::Span;
 pub use trace::{
-    BrokenEntry, Explanation, Next, Replayed, Replays, TraceCheck, TraceHead, TracePage,
+    BrokenEntry, Explanation, Keeper, Next, Replayed, Replays, TraceCheck, TraceHead, TracePage,
 };
 pub use whole::{PeerMemory, PeerState, PolicyNamed, Signals, SignalsNow, Tally, Usage, Whole};
 

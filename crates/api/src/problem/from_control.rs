@@ -58,6 +58,9 @@ fn answer(error: &ControlError, machine: Option<&MachineId>) -> (StatusCode, Str
             (StatusCode::BAD_REQUEST, format!("invalid_argument: {message}"))
         }
         ControlError::Precondition { message, .. } => precondition(message),
+        ControlError::Hostname(refused) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, format!("Validation failed: {refused}"))
+        }
         ControlError::StaleVersion { current } => {
             precondition(format!("current version mismatch, the machine is at {current}"))
         }
@@ -202,6 +205,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, String) {
         }
         RegistryError::NotAllowed { .. }
         | RegistryError::AddressRefused { .. }
+        | RegistryError::EgressDenied { .. }
         | RegistryError::Unauthorized { .. }
         | RegistryError::Denied { .. } => denied(text),
         RegistryError::NotFound { .. } => (StatusCode::NOT_FOUND, format!("not_found: {text}")),

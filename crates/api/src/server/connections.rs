@@ -1,10 +1,12 @@
 //! Connections and their bounds.
 
+use super::neighbours::{Neighbours, Place};
 use super::service::{Door, Service};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +20,10 @@ const REMOTE_MAX: usize = 1024;
 /// Most connections at a time over the unix socket, whose own they are: the owner gets in however
 /// many strangers knock at the other door.
 const LOCAL_MAX: usize = 256;
+
+/// Most connections at a time from inside machines, whose own they are: no machine keeps the owner
+/// or the outside away.
+const INSIDE_MAX: usize = 512;
 
 /// Most bytes of a request's head.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -41,10 +47,15 @@ pub(super) struct Connections {
 /// Keeps the slot of a connection, also when the connection has been taken over by an upgrade.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionHold(
-    #[allow(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>,
+    #[allow(dead_code, reason = "held, not read")]
+    Option<Arc<(OwnedSemaphorePermit, Option<Place>)>>,
 );
 
 impl ConnectionHold {
+    fn of(slot: Option<OwnedSemaphorePermit>, place: Option<Place>) -> Self {
+        Self(slot.map(|slot| Arc::new((slot, place))))
+    }
+
     /// Of a connection that somebody else counts.
     pub(super) const fn free() -> Self {
         Self(None)
@@ -55,6 +66,11 @@ impl Connections {
     /// Over TCP.
     pub(super) fn remote(router: Router) -> Self {
         Self::at_most(REMOTE_MAX, router)
+    }
+
+    /// Over TCP, from inside machines.
+    pub(super) fn inside(router: Router) -> Self {
+        Self::at_most(INSIDE_MAX, router)
     }
 
     /// Over the unix socket.
@@ -74,23 +90,50 @@ impl Connections {
     {
         let mut open = JoinSet::new();
         loop {
-            let hold = self.next_slot(&mut open).await;
+            let slot = self.next_slot(&mut open).await;
             match accept().await {
-                Ok((io, door)) => drop(open.spawn(self.clone().connection(io, door, hold))),
+                Ok((io, door)) => {
+                    let hold = ConnectionHold::of(slot, None);
+                    drop(open.spawn(self.clone().connection(io, door, hold)));
+                }
                 Err(error) => pause(&error).await,
             }
         }
     }
 
-    /// Waits for a free slot and clears away connections that have ended.
-    async fn next_slot(&self, open: &mut JoinSet<()>) -> ConnectionHold {
+    /// The same for callers who must leave each other something: `accept` also says where each comes
+    /// from, and who has its share is sent away.
+    pub(super) async fn serve_shared<I>(
+        &self,
+        mut accept: impl AsyncFnMut() -> io::Result<(I, IpAddr, Door)>,
+    ) where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mut open, neighbours) = (JoinSet::new(), Neighbours::default());
+        loop {
+            let slot = self.next_slot(&mut open).await;
+            match accept().await {
+                Ok((io, source, door)) => {
+                    let n_free = self.slots.available_permits() + 1;
+                    if let Some(place) = neighbours.admit(source, n_free) {
+                        let hold = ConnectionHold::of(slot, Some(place));
+                        drop(open.spawn(self.clone().connection(io, door, hold)));
+                    }
+                }
+                Err(error) => pause(&error).await,
+            }
+        }
+    }
+
+    /// Waits for a free slot and clears away connections that have ended; `None` never happens, as
+    /// nobody closes the semaphore.
+    async fn next_slot(&self, open: &mut JoinSet<()>) -> Option<OwnedSemaphorePermit> {
         while let Some(ended) = open.try_join_next() {
             if let Err(error) = ended {
                 tracing::error!(%error, "a connection ended in a panic");
             }
         }
-        let permit = Arc::clone(&self.slots).acquire_owned().await.ok();
-        ConnectionHold(permit.map(Arc::new))
+        Arc::clone(&self.slots).acquire_owned().await.ok()
     }
 
     /// Serves one connection until it is closed.

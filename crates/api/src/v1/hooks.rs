@@ -4,13 +4,17 @@ use super::body::{BODY_TIMEOUT, JsonBody, read_body};
 use super::extract::{OperateApp, ReadApp};
 use super::{Answer, reply};
 use crate::auth::Identity;
-use crate::contract::hooks::{self as contract, HookSecret, HookSignature, PutHook, SigningSecret};
+use crate::contract::hooks::{
+    self as contract, HookSecret, HookSignature, OldSecret, PutHook, RotateHook,
+    RotateSigningSecret, SigningSecret,
+};
 use crate::contract::selfhood::Span;
 use crate::problem::Problem;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use control::{
-    Control, ControlError, HOOK_PER_SECOND, HookPost, HookRefused, HookWish, SecretWish,
+    Control, ControlError, HOOK_PER_SECOND, HookPost, HookRefused, HookWish, OVERLAP, Retiring,
+    SecretWish,
 };
 use govern::limits::MESSAGE_BYTES_MAX;
 use policy::period::Period;
@@ -53,13 +57,51 @@ pub(super) async fn remove(
     reply::done()
 }
 
+/// `POST /v1/apps/{app}/hooks/{name}/rotate`.
+pub(super) async fn rotate(
+    State(control): State<Control>,
+    OperateApp(app, _who): OperateApp,
+    Path((_, name)): Path<(String, String)>,
+    body: JsonBody,
+) -> Answer {
+    let RotateHook { secret, overlap } = body.to()?;
+    let given = match secret {
+        None | Some(HookSecret::Draw { .. }) => None,
+        Some(HookSecret::Given(secret)) => Some(secret),
+    };
+    let overlap = overlap.map_or(OVERLAP, Span::to_ms);
+    let rotated = control.rotate_hook_secret(&app, &name, given, overlap).await;
+    let (hook, secret) = rotated.map_err(of_control)?;
+    reply::ok(&contract::Hook { secret, ..shown(&hook) })
+}
+
 /// `GET /v1/apps/{app}/signing-secret`: a right to operate is needed, because it is a secret.
 pub(super) async fn signing_secret(
     State(control): State<Control>,
     OperateApp(app, _who): OperateApp,
 ) -> Answer {
-    let secret = control.signing_secret(&app).await.map_err(of_control)?;
-    reply::ok(&SigningSecret { secret })
+    reply::ok(&shown_secret(control.signing_secret(&app).await.map_err(of_control)?))
+}
+
+/// `POST /v1/apps/{app}/signing-secret/rotate`.
+pub(super) async fn rotate_signing_secret(
+    State(control): State<Control>,
+    OperateApp(app, _who): OperateApp,
+    body: JsonBody,
+) -> Answer {
+    let RotateSigningSecret { overlap } = body.to()?;
+    let overlap = overlap.map_or(OVERLAP, Span::to_ms);
+    let secret = control.rotate_signing_secret(&app, overlap).await.map_err(of_control)?;
+    reply::ok(&shown_secret(secret))
+}
+
+fn shown_secret(known: control::SigningSecret) -> SigningSecret {
+    let control::SigningSecret { secret, old_secrets } = known;
+    SigningSecret { secret, old_secrets: shown_old(&old_secrets) }
+}
+
+fn shown_old(old: &[Retiring]) -> Vec<OldSecret> {
+    old.iter().map(|old| OldSecret { until: old.until.into() }).collect()
 }
 
 /// `POST /v1/hooks/{app}/{name}`: no token is needed. The body is the message, as it is.
@@ -128,6 +170,7 @@ fn shown(hook: &control::Hook) -> contract::Hook {
         signature: hook.signature.as_ref().map(shown_signature),
         created_at: hook.created_at.0,
         secret: None,
+        old_secrets: shown_old(&hook.old_secrets),
     }
 }
 

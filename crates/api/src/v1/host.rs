@@ -8,6 +8,7 @@ use crate::contract::host::REGION;
 use crate::contract::{Doctor, Ok, Region, Regions};
 use crate::problem::Problem;
 use axum::extract::State;
+use axum::http::StatusCode;
 use control::Control;
 use model::AppName;
 
@@ -31,6 +32,22 @@ pub(super) async fn regions(_who: Caller) -> Answer {
 pub(super) async fn doctor(State(control): State<Control>, who: Caller) -> Answer {
     who.0.check(Need::Read, Target::Host)?;
     reply::ok(&Doctor { findings: control.doctor().await })
+}
+
+/// `GET /v1/proxy?app=`.
+pub(super) async fn proxy(State(control): State<Control>, who: Caller, params: Params) -> Answer {
+    let app = params.parsed::<AppName>("app")?;
+    who.0.check(Need::Read, app.as_ref().map_or(Target::Host, Target::App))?;
+    match control.proxy_description(app.map(|app| app.to_string())).await {
+        Some(description) => reply::ok(&description),
+        None => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_proxy",
+            "the proxy does not answer",
+        )
+        .hint("it is started by `dormouse up` unless `--no-proxy` is given; its log says more")
+        .retryable()),
+    }
 }
 
 /// `GET /v1/usage?app=`.

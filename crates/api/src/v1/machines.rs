@@ -43,7 +43,11 @@ pub(super) async fn list(
     } else {
         let found = control.machine_listings(app, &filter).map_err(problem)?;
         let found = found.iter().filter(|listing| is_in_region(&listing.summary.region, &params));
-        reply::ok(&found.map(view::listed).collect::<Vec<_>>())
+        let listed = found.map(|listing| Machine {
+            checks: view::checks_of_summary(&listing.summary, control.checks(&listing.summary.id)),
+            ..view::listed(listing)
+        });
+        reply::ok(&listed.collect::<Vec<_>>())
     }
 }
 
@@ -197,7 +201,8 @@ pub(super) async fn show(State(control): State<Control>, Read(on): Read) -> Answ
 
 fn with_events(control: &Control, record: &MachineRecord) -> Answer {
     let events = Some(recent_events(control, record)?);
-    reply::ok(&Machine { events, ..view::machine(record) })
+    let checks = view::checks(record, control.checks(&record.id));
+    reply::ok(&Machine { events, checks, ..view::machine(record) })
 }
 
 fn recent_events(control: &Control, record: &MachineRecord) -> Result<Vec<Event>, Problem> {

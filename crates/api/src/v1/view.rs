@@ -1,7 +1,9 @@
 //! Records as answers show them.
 
+mod checks;
 mod images;
 
+pub(super) use checks::{checks, checks_of_summary};
 pub(super) use images::{image, image_detail, pruned, pull_line, pulled};
 
 use crate::contract::moment::rfc3339;
@@ -34,7 +36,7 @@ pub(super) fn app(record: &AppRecord, machine_count: u64) -> App {
     }
 }
 
-/// Without events.
+/// Without events and checks.
 pub(super) fn machine(record: &MachineRecord) -> Machine {
     let version = record.version.to_string();
     Machine {
@@ -48,6 +50,7 @@ pub(super) fn machine(record: &MachineRecord) -> Machine {
         image_ref: Some(image_ref(&record.image, &record.image_config.labels)),
         config: Some(echoed(&record.config, &record.spec.metadata)),
         events: None,
+        checks: None,
         host_status: "ok".to_owned(),
         cordoned: record.cordoned,
         nonce: None,
@@ -111,7 +114,7 @@ pub(super) fn summary(record: &MachineSummary) -> Machine {
     shown(record, &BTreeMap::new())
 }
 
-/// What a list of whole machines shows: without events.
+/// What a list of whole machines shows: without events and checks.
 pub(super) fn listed(listing: &MachineListing) -> Machine<Echo<'_>> {
     let state = listing.machine.as_ref().map(|machine| &machine.state);
     Machine {
@@ -135,6 +138,7 @@ fn shown<C>(record: &MachineSummary, image_labels: &BTreeMap<String, String>) ->
         image_ref: Some(image_ref(&record.image, image_labels)),
         config: None,
         events: None,
+        checks: None,
         host_status: "ok".to_owned(),
         cordoned: record.cordoned,
         nonce: None,

@@ -6,7 +6,10 @@ use crate::context::Context;
 use crate::output;
 use crate::values;
 use anyhow::Context as _;
-use api::contract::hooks::{Hook, HookSecret, HookSignature, PutHook};
+use api::contract::hooks::{
+    Hook, HookSecret, HookSignature, OldSecret, PutHook, RotateHook, RotateSigningSecret,
+    SigningSecret,
+};
 use api::contract::selfhood::{Letter, Span};
 use clap::{Args, Subcommand, ValueEnum};
 use control::SignatureScheme;
@@ -29,6 +32,10 @@ pub(crate) enum HookVerb {
     /// Remove a hook
     #[command(visible_alias = "rm")]
     Remove(RemoveArgs),
+    /// Give a hook another secret; the one before still counts for a while
+    Rotate(RotateArgs),
+    /// Show what signs the notifications of an app, or change it
+    Secret(SecretArgs),
     /// List the notifications of a machine that wait to be delivered
     Outbox(MachineArg),
 }
@@ -97,6 +104,36 @@ pub(crate) struct RemoveArgs {
     app: String,
 }
 
+/// Which hook, and how its secret is changed.
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// Its name
+    name: String,
+    /// App
+    #[arg(long, short, env = "DORMOUSE_APP", hide_env_values = true, default_value = "default")]
+    app: String,
+    /// The secret in this file, instead of one that is drawn; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// How long the one before still counts; `0s` ends it at once [default: 1d]
+    #[arg(long, value_name = "SPAN", value_parser = values::span)]
+    overlap: Option<Span>,
+}
+
+/// Of which app, and whether it gets another.
+#[derive(Debug, Args)]
+pub(crate) struct SecretArgs {
+    /// App
+    #[arg(long, short, env = "DORMOUSE_APP", hide_env_values = true, default_value = "default")]
+    app: String,
+    /// Draw another; the one before still signs for a while
+    #[arg(long)]
+    rotate: bool,
+    /// How long the one before still signs; `0s` ends it at once [default: 1d]
+    #[arg(long, value_name = "SPAN", value_parser = values::span, requires = "rotate")]
+    overlap: Option<Span>,
+}
+
 pub(super) async fn hook(context: &Context, verb: &HookVerb) -> anyhow::Result<ExitCode> {
     match verb {
         HookVerb::Set(args) => {
@@ -111,6 +148,20 @@ pub(super) async fn hook(context: &Context, verb: &HookVerb) -> anyhow::Result<E
             context.show(&hooks, |hooks| table(hooks))?;
         }
         HookVerb::Remove(args) => context.client.remove_hook(&args.app, &args.name).await?,
+        HookVerb::Rotate(args) => {
+            let hook = context.client.rotate_hook(&args.app, &args.name, &args.wish()?).await?;
+            context.show(&hook, text)?;
+        }
+        HookVerb::Secret(args) => {
+            let secret = match args.rotate {
+                false => context.client.signing_secret(&args.app).await?,
+                true => {
+                    let wish = RotateSigningSecret { overlap: args.overlap };
+                    context.client.rotate_signing_secret(&args.app, &wish).await?
+                }
+            };
+            context.show(&secret, secret_text)?;
+        }
         HookVerb::Outbox(machine) => {
             let found = context.find(machine).await?;
             let outbox = context.client.outbox(&found.app, &found.id).await?;
@@ -134,6 +185,13 @@ impl SetArgs {
             tolerance: self.tolerance,
         });
         Ok(PutHook { machine: String::new(), wake: Some(!self.no_wake), secret, signature })
+    }
+}
+
+impl RotateArgs {
+    fn wish(&self) -> anyhow::Result<RotateHook> {
+        let secret = self.secret_file.as_deref().map(read).transpose()?.map(HookSecret::Given);
+        Ok(RotateHook { secret, overlap: self.overlap })
     }
 }
 
@@ -161,7 +219,18 @@ fn read(file: &Path) -> anyhow::Result<String> {
 fn text(hook: &Hook) -> String {
     let mut lines = vec![format!("POST {}", hook.path)];
     lines.extend(hook.secret.iter().map(|secret| format!("secret {secret}")));
+    lines.extend(hook.old_secrets.iter().map(old_text));
     lines.join("\n")
+}
+
+fn secret_text(known: &SigningSecret) -> String {
+    let mut lines = vec![known.secret.clone()];
+    lines.extend(known.old_secrets.iter().map(old_text));
+    lines.join("\n")
+}
+
+fn old_text(old: &OldSecret) -> String {
+    format!("the one before counts until {}", old.until)
 }
 
 fn letters(letters: &[Letter]) -> String {
@@ -172,11 +241,12 @@ fn letters(letters: &[Letter]) -> String {
             letter.at.to_string(),
             letter.attempts.to_string(),
             letter.next_at.to_string(),
+            letter.last_code.clone().unwrap_or_default(),
             letter.last_error.clone().unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = letters.iter().map(row).collect();
-    output::table(["RULE", "TO", "AT", "TRIES", "NEXT", "LAST ERROR"], &rows)
+    output::table(["RULE", "TO", "AT", "TRIES", "NEXT", "CODE", "LAST ERROR"], &rows)
 }
 
 fn table(hooks: &[Hook]) -> String {

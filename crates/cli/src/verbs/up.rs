@@ -2,9 +2,9 @@
 
 use crate::args::Global;
 use clap::Args;
-use daemon::UpOptions;
 use daemon::options::{ImageOptions, LISTEN};
-use std::net::SocketAddr;
+use daemon::{ProxySettings, UpOptions};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,6 +36,12 @@ pub(crate) struct UpArgs {
     /// this host: `host[:port]`, `*.host`; may be repeated
     #[arg(long, value_name = "PATTERN")]
     allow_notify: Vec<String>,
+    /// Address on which the ports of services are opened; the loopback by default
+    #[arg(long, value_name = "IP")]
+    proxy_listen: Option<IpAddr>,
+    /// Open no ports for services: nothing is reached from outside, and nothing woken by visitors
+    #[arg(long)]
+    no_proxy: bool,
     #[command(flatten)]
     images: ImageArgs,
 }
@@ -94,6 +100,10 @@ impl UpArgs {
             slots_ready: self.slots_ready.unwrap_or(default.slots_ready),
             images: self.images.options(),
             allow_notify: self.allow_notify.clone(),
+            proxy: ProxySettings {
+                is_on: !self.no_proxy,
+                listen: self.proxy_listen.unwrap_or(default.proxy.listen),
+            },
             data_dir: default.data_dir,
         }
     }

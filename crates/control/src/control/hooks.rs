@@ -1,21 +1,21 @@
-//! Hooks of apps, what is posted to them, and the secret that signs what apps send.
+//! Hooks of apps, and what is posted to them.
 
 use super::{Answer, Control};
 use crate::error::ControlError;
 use crate::hooks::{
     self, HOOK_NAME_MAX_BYTES, HOOKS_MAX, Hook, HookPost, HookPosted, HookRefused, HookSignature,
-    HookWish, SecretWish, standard,
+    HookWish, SecretWish, standard, turnover,
 };
 use crate::inner::chance;
 use crate::notify::waybill;
 use govern::write::{Message, Reply};
 use model::{AppName, MachineId, State};
-use store::{HookRecord, StoreError};
+use store::{HookRecord, OldSecret, Reader, StoreError, Tx};
 use tokio::time::Instant;
 
 impl Control {
     /// Makes a hook, in place of the one of this name. The secret is returned when it was drawn
-    /// here, and never again.
+    /// here, and never again. One that was there counts no more, nor do those before it.
     ///
     /// # Errors
     /// [`ControlError::NotFound`] for app or machine, [`ControlError::Invalid`].
@@ -28,43 +28,26 @@ impl Control {
         expect_name(name)?;
         self.app(app)?;
         let machine = self.machine_called(app, &wish.machine)?;
-        let before = self.inner.store.read(|reader| reader.hook(app, name))?;
-        let signature = match (wish.signature, &before) {
-            (Some(signature), _) => signature,
-            (None, Some(before)) => signature_of(before)?,
-            (None, None) => HookSignature::standard(),
+        let (of_app, of_hook, drawn) = (app.clone(), name.to_owned(), chance());
+        let is_drawn = matches!(wish.secret, SecretWish::Generate);
+        let keeps_secrets = wish.signature.is_none() && matches!(wish.secret, SecretWish::Keep);
+        let put = move |tx: &Tx<'_>| {
+            let before = tx.hook(&of_app, &of_hook)?;
+            if before.is_none() && tx.hooks(&of_app)?.len() >= HOOKS_MAX {
+                return Ok(Err(too_many()));
+            }
+            let record = match record_of(of_app, of_hook, machine, wish, before, drawn) {
+                Ok(record) => record,
+                Err(why) => return Ok(Err(why)),
+            };
+            tx.put_hook(&record)?;
+            if !keeps_secrets {
+                tx.replace_old_hook_secrets(&record.app, &record.name, &[])?;
+            }
+            Ok(Ok(record.secret))
         };
-        let drawn =
-            matches!(wish.secret, SecretWish::Generate).then(|| signature.secret_from(chance()));
-        let secret = match wish.secret {
-            SecretWish::Keep => before.and_then(|before| before.secret),
-            SecretWish::Given(secret) => Some(secret),
-            SecretWish::Generate => drawn.clone(),
-        };
-        expect_secret(secret.as_deref(), &signature)?;
-        let record = HookRecord {
-            app: app.clone(),
-            name: name.to_owned(),
-            machine,
-            secret,
-            signature: serde_json::to_string(&signature).map_err(|e| bug(&e))?,
-            wake: wish.wake,
-            created_at: model::clock::now(),
-        };
-        let hook = hook_of(record.clone())?;
-        let is_stored = self
-            .inner
-            .store
-            .write("hook.put", move |tx| {
-                let others = tx.hooks(&record.app)?;
-                let n_others = others.iter().filter(|other| other.name != record.name).count();
-                if n_others >= HOOKS_MAX {
-                    return Ok(false);
-                }
-                tx.put_hook(&record).map(|()| true)
-            })
-            .await?;
-        if is_stored { Ok((hook, drawn)) } else { Err(too_many()) }
+        let secret = self.inner.store.write("hook.put", put).await??;
+        Ok((self.hook(app, name)?, secret.filter(|_| is_drawn)))
     }
 
     /// The hooks of an app, by name.
@@ -73,8 +56,12 @@ impl Control {
     /// [`ControlError::NotFound`] for the app.
     pub fn hooks(&self, app: &AppName) -> Answer<Vec<Hook>> {
         self.app(app)?;
-        let records = self.inner.store.read(|reader| reader.hooks(app))?;
-        records.into_iter().map(hook_of).collect()
+        let with_old = |reader: &Reader<'_>| {
+            let hooks = reader.hooks(app)?.into_iter();
+            hooks.map(|hook| Ok((reader.old_hook_secrets(app, &hook.name)?, hook))).collect()
+        };
+        let found: Vec<(Vec<OldSecret>, HookRecord)> = self.inner.store.read(with_old)?;
+        found.into_iter().map(|(old, hook)| hook_of(hook, old)).collect()
     }
 
     /// A hook.
@@ -82,8 +69,16 @@ impl Control {
     /// # Errors
     /// [`ControlError::NotFound`].
     pub fn hook(&self, app: &AppName, name: &str) -> Answer<Hook> {
-        let record = self.inner.store.read(|reader| reader.hook(app, name))?;
-        record.map(hook_of).unwrap_or(Err(ControlError::NotFound { what: "hook" }))
+        let (hook, old) = self.hook_and_old_secrets(app, name)?;
+        hook_of(hook.ok_or(ControlError::NotFound { what: "hook" })?, old)
+    }
+
+    fn hook_and_old_secrets(
+        &self,
+        app: &AppName,
+        name: &str,
+    ) -> Result<(Option<HookRecord>, Vec<OldSecret>), StoreError> {
+        self.inner.store.read(|r| Ok((r.hook(app, name)?, r.old_hook_secrets(app, name)?)))
     }
 
     /// Removes a hook.
@@ -107,13 +102,15 @@ impl Control {
         name: &str,
         post: HookPost,
     ) -> Result<HookPosted, HookRefused> {
-        let found = self.inner.store.read(|reader| reader.hook(app, name));
-        let record = found.map_err(ControlError::from)?.ok_or(HookRefused::Unknown)?;
+        let (found, old) = self.hook_and_old_secrets(app, name).map_err(ControlError::from)?;
+        let record = found.ok_or(HookRefused::Unknown)?;
         let now = model::clock::now();
         let mut scheme = None;
         if let Some(secret) = &record.secret {
             let signature = signature_of(&record)?;
-            signature.verify(secret, &post, now)?;
+            let old = turnover::counting(old, now);
+            let old = old.iter().map(|old| old.secret.as_str());
+            signature.verify_any(std::iter::once(secret.as_str()).chain(old), &post, now)?;
             scheme = Some(signature.scheme);
         }
         self.inner.hooks.admit(app, name, Instant::now())?;
@@ -149,13 +146,9 @@ impl Control {
         if signatures.is_empty() {
             return Ok(0);
         }
-        let secret = match self.inner.store.read(|reader| reader.signing_secret(&app)) {
-            Err(StoreError::NotFound { .. }) => None,
-            secret => secret?,
-        };
-        let key = secret.and_then(|secret| standard::Key::of(&secret));
+        let keys = self.known_signing_keys(&app)?;
         let (id, at) = (header(standard::ID_HEADER), header(standard::TIMESTAMP_HEADER));
-        let is_ours = key.is_some_and(|key| key.verify(id, at, &post.body, signatures));
+        let is_ours = keys.is_some_and(|keys| keys.verify(id, at, &post.body, signatures));
         Ok(if is_ours { hops } else { 0 })
     }
 
@@ -175,24 +168,6 @@ impl Control {
         }
     }
 
-    /// The secret that signs what the app's machines send; drawn when it is first asked for.
-    ///
-    /// # Errors
-    /// [`ControlError::NotFound`].
-    pub async fn signing_secret(&self, app: &AppName) -> Answer<String> {
-        let known = self.inner.store.read(|reader| reader.signing_secret(app));
-        let known = match known {
-            Err(StoreError::NotFound { .. }) => return Err(ControlError::NotFound { what: "app" }),
-            known => known?,
-        };
-        if let Some(secret) = known {
-            return Ok(secret);
-        }
-        let (app, drawn) = (app.clone(), standard::secret_from(chance()));
-        let ensure = move |tx: &store::Tx<'_>| tx.ensure_signing_secret(&app, &drawn);
-        Ok(self.inner.store.write("app.signing_secret", ensure).await?)
-    }
-
     /// The machine of the app with this id or name.
     fn machine_called(&self, app: &AppName, called: &str) -> Answer<MachineId> {
         let found = self.inner.store.read(|reader| match called.parse::<MachineId>() {
@@ -207,17 +182,43 @@ impl Control {
     }
 }
 
-fn hook_of(record: HookRecord) -> Answer<Hook> {
-    let signature = record.secret.is_some().then(|| signature_of(&record)).transpose()?;
-    let HookRecord { app, name, machine, wake, created_at, .. } = record;
-    Ok(Hook { app, name, machine, wake, signature, created_at })
+/// The record of a hook that is wanted in the place of `before`.
+fn record_of(
+    app: AppName,
+    name: String,
+    machine: MachineId,
+    wish: HookWish,
+    before: Option<HookRecord>,
+    drawn: [u8; 32],
+) -> Answer<HookRecord> {
+    let signature = match (wish.signature, &before) {
+        (Some(signature), _) => signature,
+        (None, Some(before)) => signature_of(before)?,
+        (None, None) => HookSignature::standard(),
+    };
+    let secret = match wish.secret {
+        SecretWish::Keep => before.and_then(|before| before.secret),
+        SecretWish::Given(secret) => Some(secret),
+        SecretWish::Generate => Some(signature.secret_from(drawn)),
+    };
+    expect_secret(secret.as_deref(), &signature)?;
+    let signature = serde_json::to_string(&signature).map_err(|e| bug(&e))?;
+    let created_at = model::clock::now();
+    Ok(HookRecord { app, name, machine, secret, signature, wake: wish.wake, created_at })
 }
 
-fn signature_of(record: &HookRecord) -> Answer<HookSignature> {
+fn hook_of(record: HookRecord, old: Vec<OldSecret>) -> Answer<Hook> {
+    let signature = record.secret.is_some().then(|| signature_of(&record)).transpose()?;
+    let old_secrets = turnover::shown(&turnover::counting(old, model::clock::now()));
+    let HookRecord { app, name, machine, wake, created_at, .. } = record;
+    Ok(Hook { app, name, machine, wake, signature, created_at, old_secrets })
+}
+
+pub(super) fn signature_of(record: &HookRecord) -> Answer<HookSignature> {
     serde_json::from_str(&record.signature).map_err(|e| bug(&e))
 }
 
-fn bug(error: &dyn std::fmt::Display) -> ControlError {
+pub(super) fn bug(error: &dyn std::fmt::Display) -> ControlError {
     ControlError::Bug { message: error.to_string() }
 }
 
@@ -232,7 +233,7 @@ fn expect_name(name: &str) -> Answer<()> {
     })
 }
 
-fn expect_secret(secret: Option<&str>, signature: &HookSignature) -> Answer<()> {
+pub(super) fn expect_secret(secret: Option<&str>, signature: &HookSignature) -> Answer<()> {
     if secret.is_none_or(|secret| signature.takes(secret)) {
         return Ok(());
     }

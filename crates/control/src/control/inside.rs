@@ -84,8 +84,18 @@ impl Control {
     }
 
     async fn question(&self, id: &MachineId, question: Question) -> Answer<message::Answer> {
+        self.question_within(id, question, ANSWER_MAX).await
+    }
+
+    /// As above, with patience of its own.
+    pub(crate) async fn question_within(
+        &self,
+        id: &MachineId,
+        question: Question,
+        patience: Duration,
+    ) -> Answer<message::Answer> {
         let asked = self.ask(id, |reply| Command::Ask { question, reply });
-        tokio::time::timeout(ANSWER_MAX, asked).await.unwrap_or_else(|_elapsed| {
+        tokio::time::timeout(patience, asked).await.unwrap_or_else(|_elapsed| {
             Err(ControlError::Shim { message: "the guest init does not answer".to_owned() })
         })
     }

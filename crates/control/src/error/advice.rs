@@ -71,6 +71,7 @@ impl ControlError {
             ),
             Self::Invalid { code, hint, .. } => Advice::caller(code, hint),
             Self::Precondition { code, hint, .. } => Advice::caller(code, hint),
+            Self::Hostname(refused) => Advice::caller(refused.code(), refused.hint()),
             Self::StaleVersion { .. } => {
                 Advice::caller("stale_version", "read the machine again and decide again")
             }
@@ -221,6 +222,10 @@ fn of_missing(what: &str) -> Advice<'static> {
         "lease" => Advice::caller(
             "lease_not_found",
             "it has expired or was never taken: take one with `POST …/lease`",
+        ),
+        "certificate" => Advice::caller(
+            "certificate_not_found",
+            "`GET /v1/apps/{app}/certificates` lists the host names of an app",
         ),
         _ => Advice::caller("not_found", "list what there is and check the name"),
     }

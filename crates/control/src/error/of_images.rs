@@ -40,6 +40,7 @@ fn code_of(error: &RegistryError) -> &'static str {
         RegistryError::NotAllowed { .. } | RegistryError::AddressRefused { .. } => {
             "registry_not_allowed"
         }
+        RegistryError::EgressDenied { .. } => "egress_denied",
         RegistryError::Resolve { .. }
         | RegistryError::Unreachable { .. }
         | RegistryError::Tls { .. }

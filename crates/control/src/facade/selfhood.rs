@@ -108,6 +108,8 @@ pub struct WaitingLetter {
     pub next_at: UnixMs,
     /// When it is given up.
     pub until: UnixMs,
-    /// Why the last try failed.
+    /// Why the last try failed, in a word.
+    pub last_code: Option<String>,
+    /// Why the last try failed, in a sentence.
     pub last_error: Option<String>,
 }

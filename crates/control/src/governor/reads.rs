@@ -13,8 +13,14 @@ pub(crate) struct Reads {
     pub(crate) ages: BTreeSet<String>,
     /// How busy the machine itself is: it has to be measured while it is up.
     pub(crate) activity: bool,
+    /// Its requests and connections, each change of which counts.
+    pub(crate) visitors: bool,
+    /// Its services put it to rest when nobody visits it.
+    pub(crate) autostop: bool,
     /// Its use of CPU, each change of which counts.
     pub(crate) cpu: bool,
+    /// Its outbound connections, each change of which counts.
+    pub(crate) outbound: bool,
     /// How many machines of its app are up.
     pub(crate) app_running: bool,
 }
@@ -49,7 +55,9 @@ impl Reads {
                 self.ages.insert(machine(peer));
             }
             Name::Platform(Platform::Cpu) => (self.activity, self.cpu) = (true, true),
+            Name::Platform(Platform::ConnsOut) => (self.activity, self.outbound) = (true, true),
             Name::Platform(Platform::Idle | Platform::NetIdle) => self.activity = true,
+            Name::Platform(Platform::Inflight | Platform::ConnsIn) => self.visitors = true,
             Name::Platform(Platform::AppRunning) => self.app_running = true,
             Name::Platform(_)
             | Name::Memory(_)

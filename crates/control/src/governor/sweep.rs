@@ -42,6 +42,7 @@ impl Governor {
     async fn clock_jumped(&self) {
         self.beats.clock_jumped(self.clock.now());
         self.signals.clock_jumped();
+        self.excess.clock_jumped(self.clock.now());
         self.sweep().await;
     }
 

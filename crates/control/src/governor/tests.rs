@@ -62,6 +62,10 @@ fn record(n: u8, app_name: &str, name: &str, state: State) -> MachineRecord {
             hostname: None,
             dns: DnsSpec::default(),
             engine: EngineKind::Fake,
+            services: Vec::new(),
+            checks: Vec::new(),
+            is_hidden_in_dns: false,
+            egress: None,
         },
         config: json!({}),
         image: ImageRef {
@@ -88,7 +92,7 @@ impl Bench {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::open(dir.path()).expect("a new store");
         let test = TestClock::new();
-        let governor = Governor::new(store.clone(), test.clock(), 2);
+        let governor = Governor::new(store.clone(), test.clock(), 2, Arc::default());
         let bench = Self { governor, store, test, _dir: dir };
         for (n, network) in [(1, "shared"), (2, "alone")] {
             let network = NetworkRecord {
@@ -250,7 +254,7 @@ async fn the_last_machine_of_an_app_gets_no_leave_to_rest() {
     bench.step(&mut one, stopped());
     drop(permit);
     assert!(bench.governor.rest_permit(&app("a"), 1, &id(2)).is_none());
-    let after_a_crash = Governor::new(bench.store.clone(), bench.test.clock(), 2);
+    let after_a_crash = Governor::new(bench.store.clone(), bench.test.clock(), 2, Arc::default());
     assert!(after_a_crash.rest_permit(&app("a"), 1, &id(2)).is_none());
     bench.step(&mut one, started());
     assert!(bench.governor.rest_permit(&app("a"), 1, &id(2)).is_some());

@@ -3,8 +3,8 @@
 //! Of a hook with a secret only posts that are signed count: nobody without it can keep those who
 //! have it out.
 
-use crate::bucket::{Bucket, Pace};
 use model::AppName;
+use model::bucket::{Bucket, Pace};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ type Key = (AppName, String);
 /// The buckets that are not full.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
-    buckets: HashMap<Key, Bucket>,
+    buckets: HashMap<Key, Bucket<Instant>>,
 }
 
 impl Rates {

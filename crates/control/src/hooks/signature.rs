@@ -157,16 +157,33 @@ impl HookSignature {
         }
     }
 
+    /// Whether the post is signed with one of `secrets`, of which there is one at least.
+    ///
+    /// # Errors
+    /// [`BadSignature`]: by the first, unless a later one is right and only its moment is not.
+    pub(crate) fn verify_any<'a>(
+        &self,
+        secrets: impl IntoIterator<Item = &'a str>,
+        post: &HookPost,
+        now: UnixMs,
+    ) -> Result<(), BadSignature> {
+        let mut answer = Err(self.wrong());
+        for (n_before, secret) in secrets.into_iter().enumerate() {
+            match self.verify(secret, post, now) {
+                Ok(()) => return Ok(()),
+                Err(BadSignature::Moment) => return Err(BadSignature::Moment),
+                Err(why) if n_before == 0 => answer = Err(why),
+                Err(_the_same) => {}
+            }
+        }
+        answer
+    }
+
     /// Whether the post is signed with `secret`.
     ///
     /// # Errors
     /// [`BadSignature`].
-    pub(crate) fn verify(
-        &self,
-        secret: &str,
-        post: &HookPost,
-        now: UnixMs,
-    ) -> Result<(), BadSignature> {
+    fn verify(&self, secret: &str, post: &HookPost, now: UnixMs) -> Result<(), BadSignature> {
         let shown = header_of(post, &self.header)?;
         let is_right = match self.scheme {
             SignatureScheme::StandardWebhooks => return self.verify_standard(secret, post, now),

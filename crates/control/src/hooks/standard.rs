@@ -27,7 +27,7 @@ const SECRET_PREFIX: &str = "whsec_";
 /// Start of a signature with a shared key.
 const VERSION: &str = "v1";
 /// Signatures in one header that are looked at: the keys of a change, and some.
-const SIGNATURES_MAX: usize = 8;
+pub(super) const SIGNATURES_MAX: usize = 8;
 /// Keys in bytes. Source: the specification, "Signature scheme".
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
@@ -68,6 +68,27 @@ impl Key {
             tag.is_some_and(|tag| hmac::verify(&self.0, signed.as_bytes(), &tag).is_ok())
         };
         signatures.split(' ').take(SIGNATURES_MAX).any(is_right)
+    }
+}
+
+/// All keys that count: one, and while it is changed those before it.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys(Vec<Key>);
+
+impl Keys {
+    /// The keys of secrets; nothing when one of them is none.
+    pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        secrets.into_iter().map(Key::of).collect::<Option<_>>().map(Self)
+    }
+
+    /// A signature by each key, in the order of their secrets, as a header has them.
+    pub(crate) fn sign(&self, id: &str, at_s: u64, body: &str) -> String {
+        self.0.iter().map(|key| key.sign(id, at_s, body)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether one of `signatures` is by one of the keys.
+    pub(crate) fn verify(&self, id: &str, timestamp: &str, body: &str, signatures: &str) -> bool {
+        self.0.iter().any(|key| key.verify(id, timestamp, body, signatures))
     }
 }
 
@@ -114,6 +135,19 @@ mod tests {
         check(ID, &at, BODY, "v1,", false);
         check(ID, &at, BODY, "", false);
         check(ID, &at, BODY, &format!("{}{SIGNATURE}", "v1,AAAA ".repeat(SIGNATURES_MAX)), false);
+    }
+
+    #[test]
+    fn while_a_key_is_changed_each_signs() {
+        let other = secret_from([7; 32]);
+        let keys = Keys::of([other.as_str(), SECRET]).expect("keys");
+        let signatures = keys.sign(ID, AT_S, BODY);
+        assert_eq!(signatures.split(' ').nth(1), Some(SIGNATURE));
+        check(ID, &AT_S.to_string(), BODY, &signatures, true);
+        assert!(Key::of(&other).expect("a key").verify(ID, &AT_S.to_string(), BODY, &signatures));
+        assert!(keys.verify(ID, &AT_S.to_string(), BODY, SIGNATURE));
+        assert!(!keys.verify(ID, &AT_S.to_string(), "", SIGNATURE));
+        assert!(Keys::of([SECRET, "none"]).is_none());
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Task {
     ) -> Result<bool, ControlError> {
         let governance = match cause.class(want) {
             CauseClass::ApiStart | CauseClass::Knock | CauseClass::Governed | CauseClass::Rest => {
-                self.governance(now)
+                self.governance(cause, now)
             }
             CauseClass::ApiRest | CauseClass::Restart | CauseClass::Plan | CauseClass::Safety => {
                 GateFacts::default()
@@ -81,10 +81,18 @@ impl Task {
             lease: self.foreign_lease(cause, now),
             disk_pressure: self.disk_pressure(),
             no_capacity,
+            autostart_off: self.is_autostart_off(cause),
             can_freeze: true,
             can_suspend: false,
             ..governance
         }
+    }
+
+    /// Whether the visitor is for a service that is not started by visitors.
+    fn is_autostart_off(&self, cause: &Cause) -> bool {
+        let Cause::Knock { internal_port: Some(port), .. } = cause else { return false };
+        let mut services = self.record.spec.services.iter();
+        !services.any(|service| service.internal_port == *port && service.is_autostart)
     }
 
     /// How little room there is, asked only for a machine that was frozen for want of it.
@@ -95,7 +103,7 @@ impl Task {
     /// As [`Task::allow`], for a restart: from rest it takes room, as a start does.
     pub(super) fn allow_restart(&mut self, cause: &Cause, now: UnixMs) -> Result<(), ControlError> {
         let facts = if self.state().is_down() {
-            let governance = self.governance(now);
+            let governance = self.governance(cause, now);
             self.facts(Want::Up, cause, governance, now)
         } else {
             GateFacts { lease: self.foreign_lease(cause, now), ..GateFacts::default() }

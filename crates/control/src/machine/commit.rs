@@ -8,6 +8,7 @@ use super::task::Task;
 use crate::error::ControlError;
 use crate::inner::new_event_id;
 use crate::plans;
+use crate::proxy::Quiet;
 use model::spec::EngineKind;
 use model::{Effect, Event, Machine, MachineId, Next, State, UnixMs, Want, step};
 use std::sync::Arc;
@@ -84,9 +85,13 @@ impl Task {
             step.news.iter_mut().for_each(|event| put_into_words(&mut event.news, sheet.as_ref()));
             // What leaves nothing behind may run while the intent goes to the disk.
             self.begin_launches(&next.effects);
+            let is_quiet = self.let_visitors_go(&next.machine.state).await;
             let began = Instant::now();
             if let Err(error) = self.commit(step).await {
                 self.abandon_launch();
+                if is_quiet {
+                    self.inner.proxy.resume(&self.id);
+                }
                 return Err(error.into());
             }
             self.timings.add_commit(began);
@@ -94,6 +99,9 @@ impl Task {
                 self.record = record;
             }
             self.record.machine = next.machine;
+            if is_quiet {
+                self.inner.proxy.drain(&self.id);
+            }
             self.inner.watchers.notify(&self.id, self.record.machine.revision);
             if let Some(sheet) = sheet {
                 self.took(sheet);
@@ -108,6 +116,7 @@ impl Task {
         }
         if is_step {
             self.inner.governor.stands(&self.record);
+            self.inner.proxy.changed(&self.id);
             self.stepped(event, &before);
         }
         if matches!(self.state(), State::Destroyed { .. }) {
@@ -115,6 +124,16 @@ impl Task {
             self.inner.self_watchers.notify(&self.id, self.record.machine.revision);
         }
         Ok(())
+    }
+
+    /// Before a machine that visitors may be on their way to goes down: from here on they wait, or
+    /// go elsewhere. Whether the proxy must be told if it stays up after all.
+    async fn let_visitors_go(&self, next: &State) -> bool {
+        let goes_down = self.state().is_up() && !next.is_up();
+        if !goes_down || self.record.spec.services.is_empty() {
+            return false;
+        }
+        self.inner.proxy.quiesce(&self.id, false).await == Quiet::Yes
     }
 
     fn step_to_store(

@@ -195,7 +195,10 @@ impl Task {
     /// Reads what others may have changed in the record; the state is ours alone.
     fn reread(&mut self) {
         match self.inner.store.read(|reader| reader.machine(&self.id)) {
-            Ok(Some(record)) => self.record = record,
+            Ok(Some(record)) => {
+                self.record = record;
+                self.inner.proxy.changed(&self.id);
+            }
             Ok(None) => {}
             Err(error) => tracing::error!(machine = %self.id, %error, "cannot read the record"),
         }

@@ -2,7 +2,7 @@
 //! has piled up of events.
 
 use super::answers::Waiting;
-use super::selfhood::{CpuMeter, Flood, Notices, Own};
+use super::selfhood::{CpuMeter, Flood, Notices, Own, Parting};
 use super::streams::{Streams, ToStream};
 use super::timers::Timers;
 use super::timings::Timings;
@@ -71,6 +71,8 @@ pub(super) struct Task {
     pub(super) flood: Flood,
     pub(super) peer_flood: Flood,
     pub(super) notices: Notices,
+    /// How far it has parted from its visitors.
+    pub(super) parting: Parting,
     /// Its turn to be woken by its governance, until it is up.
     pub(super) turn: Option<Turn>,
     /// Commands that run in it, as the governor knows.
@@ -196,6 +198,7 @@ impl Task {
             flood: Flood::default(),
             peer_flood: Flood::default(),
             notices: Notices::default(),
+            parting: Parting::default(),
             turn: None,
             n_sessions: 0,
             lingers: false,

@@ -5,7 +5,7 @@
 //! more than the whole.
 
 use shim_proto::message::Timing;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How the names of the shim's parts of the disk begin.
 const DISK_PREFIX: &str = "disk";
@@ -13,6 +13,8 @@ const DISK_PREFIX: &str = "disk";
 /// The parts of one start, in microseconds.
 #[derive(Debug, Default)]
 pub(super) struct Timings {
+    /// When it was asked for.
+    began: Option<Instant>,
     /// Gates and room on the host.
     admission: u32,
     /// A slot, and the machine's addresses on it.
@@ -28,7 +30,13 @@ pub(super) struct Timings {
 impl Timings {
     /// Begins anew for a start that was asked for at `began` and has been admitted now.
     pub(super) fn begin(&mut self, began: Instant) {
-        *self = Self { admission: micros_since(began), ..Self::default() };
+        *self = Self { began: Some(began), admission: micros_since(began), ..Self::default() };
+    }
+
+    /// How long ago the start was asked for; `None` when that was not said to this process. Asked
+    /// once for each start.
+    pub(super) fn take_total(&mut self) -> Option<Duration> {
+        self.began.take().map(|began| began.elapsed())
     }
 
     /// The network took from `began` to now.

@@ -37,6 +37,7 @@ pub(crate) fn letters(
         created_at: at,
         attempts: 0,
         next_at: at,
+        last_code: None,
         last_error: None,
     })
     .collect()
@@ -76,6 +77,7 @@ pub(crate) fn waiting(letter: OutboxRecord) -> WaitingLetter {
         attempts: letter.attempts,
         next_at: letter.next_at,
         until: letter.created_at.plus(GIVE_UP_AFTER),
+        last_code: letter.last_code,
         last_error: letter.last_error,
     }
 }

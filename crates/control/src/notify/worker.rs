@@ -5,8 +5,8 @@
 //! receiver holds up its own letters and nobody else's; and one for each app, in turn, so neither do
 //! the letters of an app that sends many.
 
-use super::backoff::{due_by, is_too_late, wait_after};
-use super::delivery::{Outcome, Place, deliver};
+use super::backoff::{due_by, wait_after};
+use super::delivery::{Outcome, Place, Why, deliver};
 use crate::control::Control;
 use crate::inner::chance;
 use model::{AppName, DurationMs, UnixMs};
@@ -137,19 +137,16 @@ impl Worker {
 
     /// Notes what came of a try.
     async fn end(&mut self, ended: Result<(Id, Outcome), JoinError>) -> Result<(), StoreError> {
-        let (id, outcome) =
-            ended.unwrap_or_else(|panic| (panic.id(), Outcome::Refused(panic.to_string())));
+        let (id, outcome) = ended.unwrap_or_else(|panic| {
+            let why = Why { code: "internal".into(), text: panic.to_string() };
+            (panic.id(), Outcome::Refused(why))
+        });
         let Some(Try { letter, lane }) = self.under_way.remove(&id) else { return Ok(()) };
         failpoint::hit("notify.tried");
         let now = model::clock::now();
         match outcome {
             Outcome::Arrived => self.remove(&letter).await,
-            Outcome::GivenUp(why) => self.give_up(&letter, &why).await,
-            Outcome::Refused(why) | Outcome::Unheard(why)
-                if is_too_late(letter.created_at, now) =>
-            {
-                self.give_up(&letter, &format!("it did not arrive for a day: {why}")).await
-            }
+            Outcome::GivenUp(why) => self.give_up(&letter, &why.text).await,
             Outcome::Refused(why) => self.put_off(&letter, &[], why, now).await,
             Outcome::Unheard(why) => {
                 let others = self.others_in(&lane, &letter, now)?;
@@ -178,14 +175,15 @@ impl Worker {
         &self,
         letter: &OutboxRecord,
         others: &[OutboxRecord],
-        mut why: String,
+        why: Why,
         now: UnixMs,
     ) -> Result<(), StoreError> {
+        let Why { code, text: mut why } = why;
         if let Some((end, _)) = why.char_indices().nth(ERROR_MAX_CHARS) {
             why.truncate(end);
         }
         let (machine, rule, attempts) = (&letter.machine, &letter.rule, letter.attempts + 1);
-        tracing::debug!(%machine, rule, attempts, why, "a notification did not arrive");
+        tracing::debug!(%machine, rule, attempts, %code, why, "a notification did not arrive");
         let next_at = now.plus(wait_after(attempts, u64::from_le_bytes(chance())));
         let rest = others.iter().map(|other| (other.seq, other.attempts));
         let tries: Vec<(u64, u32)> = std::iter::once((letter.seq, attempts)).chain(rest).collect();
@@ -193,7 +191,8 @@ impl Worker {
         store
             .write("outbox.put_off", move |tx| {
                 let mut tries = tries.iter();
-                tries.try_for_each(|(seq, n)| tx.put_outbox_attempt(*seq, *n, next_at, Some(&why)))
+                let why = Some((&*code, why.as_str()));
+                tries.try_for_each(|(seq, n)| tx.put_outbox_attempt(*seq, *n, next_at, why))
             })
             .await
     }

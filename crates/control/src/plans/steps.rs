@@ -23,7 +23,7 @@ pub(super) fn run(
     };
     match (kind, step) {
         (PlanKind::Update, "keep") => keep_old_disk(inner, &record),
-        (PlanKind::Create | PlanKind::Update, "disk") => make_disk(inner, &record),
+        (PlanKind::Create | PlanKind::Update, "disk") => make_place(inner, &record),
         (PlanKind::Destroy, "leftovers") => reap_leftovers(inner, &record),
         (PlanKind::Destroy, "disk") => Ok(inner.disks.remove(machine)?),
         (PlanKind::Destroy, "references") => forget(inner, machine),
@@ -90,6 +90,13 @@ fn news_of(checkpoint: &CheckpointRecord) -> EventRecord {
     }
 }
 
+/// The last things that a machine waits for before it may run: its disk, and its egress rules, which
+/// most machines have none of, so that a step of their own would be a commit for nothing.
+fn make_place(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
+    make_disk(inner, record)?;
+    inner.egress_rules.settle(&inner.router, record)
+}
+
 /// The disk of the machine's image. One of another image is replaced only where nothing is lost: it
 /// was never used, or is emptied at each start.
 fn make_disk(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
@@ -109,7 +116,9 @@ fn is_worthless(inner: &Inner, record: &MachineRecord) -> Result<bool, ControlEr
     Ok(is_unused || record.spec.rootfs.persist == Persist::Never)
 }
 
+/// Nothing of the machine runs any more: what is left of it in the kernel goes.
 fn reap_leftovers(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
+    inner.egress_rules.lift(&inner.router, record)?;
     leftovers::reap(&inner.config.shim_path, &orders::cgroup(inner.instance(), &record.id))
 }
 

@@ -14,8 +14,10 @@ use std::sync::{Mutex, PoisonError};
 /// Shims kept waiting. Two: one start and the next one, while the pool refills behind them.
 const POOLED: usize = 2;
 
-/// The only variables a shim inherits: its own failpoints, which are not those of control.
-const HANDED_ON: [(&str, &str); 2] = [
+/// The only variables a shim inherits: its own failpoints, which are not those of control, and the
+/// clock that a test has set, which is.
+const HANDED_ON: [(&str, &str); 3] = [
+    ("DORMOUSE_CLOCK", "DORMOUSE_CLOCK"),
     ("DORMOUSE_SHIM_FAILPOINT", "DORMOUSE_FAILPOINT"),
     ("DORMOUSE_SHIM_FAILPOINT_LOG", "DORMOUSE_FAILPOINT_LOG"),
 ];

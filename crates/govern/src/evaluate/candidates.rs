@@ -4,16 +4,19 @@ use super::round::Round;
 use super::settle::{self, RestStanding};
 use crate::selfhood::Selfhood;
 use crate::verdict::{Candidate, Source};
-use model::Depth;
+use crate::view::Due;
+use model::{Depth, UnixMs};
 use policy::{Effect, Policy, Rule};
 
 /// Everybody who wants something now, the more specific first: the machine's own word, its alarms
-/// and messages, then the rules in the order of the policy, then holds.
+/// and messages, then the rules in the order of the policy, then its services, then holds.
 pub(super) fn gather(
     next: &Selfhood,
     policy: &Policy,
     round: &Round,
     rest: &RestStanding,
+    dues: &[Due],
+    now: UnixMs,
 ) -> Vec<Candidate> {
     let mut out = Vec::new();
     out.extend(own_rest(next, rest));
@@ -24,6 +27,11 @@ pub(super) fn gather(
     }
     let standing = policy.rules().iter().filter(|rule| round.stands(&rule.id));
     out.extend(standing.map(|rule| of_rule(rule, next)));
+    let due = dues.iter().filter(|due| due.at <= now);
+    out.extend(due.map(|due| Candidate {
+        depth: Some(due.depth),
+        ..candidate(due.source.clone(), Effect::Rest)
+    }));
     let holds = next.holds.keys().map(|name| candidate(Source::Hold(name.clone()), Effect::Hold));
     out.extend(holds);
     out

@@ -1,4 +1,4 @@
-//! Causes in words: for explanations, and for the events of a machine.
+//! Decisions in words: for explanations, and for the events of a machine.
 
 use crate::verdict::{Source, Stance, Verdict};
 use model::{Cause, Want};
@@ -6,28 +6,6 @@ use policy::{Condition, Outcome, Policy, Read};
 
 /// Longest text of [`wish_words`], in bytes: a line on a terminal, or a few.
 const WISH_BYTES_MAX: usize = 512;
-
-/// Who is behind something, as the object of "by".
-#[must_use]
-pub fn cause_words(cause: &Cause) -> String {
-    match cause {
-        Cause::Api { actor, .. } => format!("a call by {actor}"),
-        Cause::Guest => "its own call".to_owned(),
-        Cause::Knock => "a request".to_owned(),
-        Cause::Rule { rule } => format!("rule `{rule}`"),
-        Cause::Alarm { alarm } => format!("alarm `{alarm}`"),
-        Cause::Message => "a message".to_owned(),
-        Cause::Peer { peer } => format!("peer {peer}"),
-        Cause::RestUntil => "its own word".to_owned(),
-        Cause::Idle => "the platform, because it was idle".to_owned(),
-        Cause::Plan => "the platform".to_owned(),
-        Cause::RestartPolicy => "the restart policy".to_owned(),
-        Cause::Schedule => "its schedule".to_owned(),
-        Cause::DiskPressure { .. } => "want of room on the disk".to_owned(),
-        Cause::DiskRoom { .. } => "room on the disk".to_owned(),
-        Cause::HostReboot => "the host's reboot".to_owned(),
-    }
-}
 
 /// Why an evaluation wishes what it wishes: who wants it, on what condition, with which values.
 ///
@@ -41,10 +19,14 @@ pub fn wish_words(verdict: &Verdict, policy: &Policy) -> Option<String> {
     };
     let words = match by {
         Source::Rule(id) => {
-            format!("{}{}", cause_words(cause), condition(policy, id, verdict).unwrap_or_default())
+            format!("{}{}", cause.words(), condition(policy, id, verdict).unwrap_or_default())
         }
         Source::RestUntil(_) => own_words(*want, policy, verdict),
-        Source::Alarm(_) | Source::Message | Source::Hold(_) => cause_words(cause),
+        Source::Alarm(_)
+        | Source::Message
+        | Source::Hold(_)
+        | Source::Autostop(_)
+        | Source::Excess(_) => cause.words(),
     };
     Some(shortened(super::one_line(&words)))
 }
@@ -55,7 +37,7 @@ fn condition(policy: &Policy, id: &str, verdict: &Verdict) -> Option<String> {
 }
 
 fn own_words(want: Want, policy: &Policy, verdict: &Verdict) -> String {
-    let own = cause_words(&Cause::RestUntil);
+    let own = Cause::RestUntil.words();
     let Some(text) = verdict.next.rest.as_ref().and_then(|rest| rest.until.as_ref()) else {
         return own;
     };

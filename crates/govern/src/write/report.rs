@@ -53,6 +53,13 @@ pub enum Report {
     },
     /// The machine objected to a rest, and was heard.
     Vetoed,
+    /// A notification may not be sent, or is given up.
+    Undelivered {
+        /// The rule that wanted it sent.
+        rule: String,
+        /// Why, in a word.
+        code: String,
+    },
 }
 
 pub(super) fn note(draft: &mut Draft<'_>, report: &Report) -> Result<(), WriteRefused> {
@@ -90,6 +97,10 @@ pub(super) fn note(draft: &mut Draft<'_>, report: &Report) -> Result<(), WriteRe
         Report::Vetoed => {
             next.ledger.vetoes = next.ledger.vetoes.saturating_add(1);
             "the machine objected to a rest".to_owned()
+        }
+        Report::Undelivered { rule, code } => {
+            draft.changed(&format!("notification by rule `{rule}` not delivered: {code}"));
+            return Ok(());
         }
     };
     if draft.next != before {

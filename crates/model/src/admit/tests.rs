@@ -39,13 +39,13 @@ fn causes() -> Vec<Cause> {
     vec![
         api(),
         Cause::Guest,
-        Cause::Knock,
+        Cause::knock(),
         Cause::Rule { rule: "r".to_owned() },
         Cause::Alarm { alarm: "a".to_owned() },
         Cause::Message,
         Cause::Peer { peer: "00000000000000".parse().unwrap() },
         Cause::RestUntil,
-        Cause::Idle,
+        Cause::idle(),
         Cause::RestartPolicy,
         Cause::Schedule,
         Cause::HostReboot,
@@ -206,7 +206,7 @@ fn the_host_freezes_whatever_runs_whatever_stands_against_it() {
 #[test]
 fn whoever_wants_a_frozen_writer_asleep_is_heard() {
     let facts = GateFacts { can_freeze: true, ..GateFacts::default() };
-    for cause in [api(), Cause::Idle] {
+    for cause in [api(), Cause::idle()] {
         let got = admit(&pressed(), &facts, Want::Down(Depth::Freeze), &cause, NOW);
         assert_eq!(got, Admission::Go, "{cause:?}");
     }
@@ -316,7 +316,7 @@ fn a_restart_meets_the_gates_of_a_start_only_when_it_begins_from_rest() {
 #[test]
 fn a_wake_joins_what_is_under_way() {
     let facts = GateFacts::default();
-    let knock = |name| admit(&named(name), &facts, Want::Up, &Cause::Knock, NOW);
+    let knock = |name| admit(&named(name), &facts, Want::Up, &Cause::knock(), NOW);
     for name in ["creating", "starting", "started", "restarting", "waking", "backoff"] {
         assert_eq!(knock(name), Admission::Already, "{name}");
     }

@@ -110,6 +110,12 @@ impl State {
         matches!(self, Self::Destroying { .. } | Self::Destroyed { .. })
     }
 
+    /// Whether its program runs, for visitors too.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        matches!(self, Self::Started { .. } | Self::Resting { .. })
+    }
+
     /// The run whose processes may exist.
     #[must_use]
     pub const fn run(&self) -> Option<&Run> {

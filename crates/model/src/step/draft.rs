@@ -63,7 +63,7 @@ impl<'a> Draft<'a> {
 
     /// News about the state reached so far.
     pub(super) fn tell(&mut self, kind: NewsKind, cause: Option<&Cause>) {
-        self.tell_with(kind, cause, cause.and_then(Cause::sentence).as_deref());
+        self.tell_with(kind, cause, cause.and_then(Cause::figures).as_deref());
     }
 
     pub(super) fn tell_with(
@@ -201,13 +201,14 @@ impl<'a> Draft<'a> {
 fn source(cause: &Cause) -> NewsSource {
     match cause {
         Cause::Api { .. } | Cause::Guest => NewsSource::User,
-        Cause::Knock
+        Cause::Knock { .. }
         | Cause::Rule { .. }
         | Cause::Alarm { .. }
         | Cause::Message
         | Cause::Peer { .. }
         | Cause::RestUntil
-        | Cause::Idle
+        | Cause::Idle { .. }
+        | Cause::Excess { .. }
         | Cause::RestartPolicy
         | Cause::Schedule
         | Cause::HostReboot

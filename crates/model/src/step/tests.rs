@@ -73,7 +73,7 @@ fn a_stop_during_a_start_is_done_after_boot() {
 
 #[test]
 fn a_wake_during_a_stop_starts_right_after_it() {
-    let next = go(&named("stopping"), &want(Want::Up, Cause::Knock));
+    let next = go(&named("stopping"), &want(Want::Up, Cause::knock()));
     assert_eq!(launches(&next), 0);
     let next = go(&next.machine, &exited(1, 0, RestartMode::No));
     assert_eq!(
@@ -129,7 +129,7 @@ fn a_sleep_of_which_no_cause_was_kept_can_be_read() {
 
 #[test]
 fn a_second_start_launches_nothing() {
-    let next = go(&named("starting"), &want(Want::Up, Cause::Knock));
+    let next = go(&named("starting"), &want(Want::Up, Cause::knock()));
     assert_eq!((launches(&next), next.machine.revision), (0, 7));
 }
 
@@ -252,7 +252,7 @@ fn a_second_stop_hurries_the_first() {
 
 #[test]
 fn a_guest_may_veto_a_rest_three_times() {
-    let rest = Rest { depth: Depth::Freeze, cause: Cause::Idle, order: ORDER };
+    let rest = Rest { depth: Depth::Freeze, cause: Cause::idle(), order: ORDER };
     let told = |vetoes| go(&named("started"), &Event::Notice { rest: rest.clone(), vetoes });
     let next = told(0);
     let deadline = NOW.plus(REST_NOTICE);

@@ -122,7 +122,7 @@ impl Life {
                 None => Event::Vetoed,
             },
             What::Notice { depth, vetoes } => {
-                let rest = Rest { depth: *depth, cause: Cause::Idle, order: order() };
+                let rest = Rest { depth: *depth, cause: Cause::idle(), order: order() };
                 Event::Notice { rest, vetoes: *vetoes }
             }
             What::Vetoed => Event::Vetoed,
@@ -179,9 +179,9 @@ fn policy(mode: RestartMode) -> RestartPolicy {
 fn cause() -> impl Strategy<Value = Cause> {
     prop_oneof![
         Just(api()),
-        Just(Cause::Knock),
+        Just(Cause::knock()),
         Just(Cause::Message),
-        Just(Cause::Idle),
+        Just(Cause::idle()),
         Just(Cause::DiskPressure {
             free: PerMille(49),
             wrote_bytes: 1 << 30,

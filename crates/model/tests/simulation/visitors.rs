@@ -30,11 +30,11 @@ pub(crate) fn wish(chance: &mut Chance) -> Wish {
     };
     match chance.below(1_000) {
         0..200 => Wish::Want(Want::Up, api()),
-        200..350 => Wish::Want(Want::Up, Cause::Knock),
+        200..350 => Wish::Want(Want::Up, Cause::knock()),
         350..450 => Wish::Want(Want::Up, Cause::Message),
         450..500 => Wish::Want(Want::Up, Cause::Alarm { alarm: "night".to_owned() }),
         500..700 => Wish::Want(Want::Down(depth), api()),
-        700..850 => Wish::Want(Want::Down(depth), Cause::Idle),
+        700..850 => Wish::Want(Want::Down(depth), Cause::idle()),
         850..855 => Wish::Want(Want::Down(Depth::Freeze), pressure()),
         855..860 => Wish::Want(Want::Up, Cause::DiskRoom { free: PerMille(70) }),
         860..880 => Wish::Want(Want::Down(depth), Cause::Rule { rule: "drained".to_owned() }),

@@ -40,16 +40,27 @@ impl Batch {
         doing: String,
         body: impl FnOnce(&mut Body<'_>),
     ) {
+        let start = self.append(kind, flags | NLM_F_ACK, body);
+        self.requests.push(Request { doing, already, start });
+    }
+
+    /// Appends a message that the kernel acts on without a word.
+    pub(super) fn push_unanswered(&mut self, kind: u16, body: impl FnOnce(&mut Body<'_>)) {
+        self.append(kind, 0, body);
+    }
+
+    /// Appends a message; gives the place of its first byte.
+    fn append(&mut self, kind: u16, flags: u16, body: impl FnOnce(&mut Body<'_>)) -> usize {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&0u32.to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
-        self.bytes.extend_from_slice(&(flags | NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+        self.bytes.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
         self.bytes.extend_from_slice(&[0; 8]);
         body(&mut Body { bytes: &mut self.bytes });
         let len = self.bytes.len() - start;
         self.bytes[start..start + 4].copy_from_slice(&length32(len).to_ne_bytes());
         pad(&mut self.bytes);
-        self.requests.push(Request { doing, already, start });
+        start
     }
 
     /// Numbers the messages from `first` on, so that answers find their request.

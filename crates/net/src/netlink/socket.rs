@@ -23,6 +23,8 @@ pub(super) enum Protocol {
     Routing,
     /// The sockets of the namespace.
     SocketDiagnosis,
+    /// The rules for packets.
+    Rules,
 }
 
 /// A netlink socket of one network namespace.
@@ -38,10 +40,16 @@ impl Socket {
         Self::open_for(Protocol::Routing)
     }
 
+    /// Opens a socket for the rules of the calling thread's network namespace.
+    pub(crate) fn open_for_rules() -> Result<Self> {
+        Self::open_for(Protocol::Rules)
+    }
+
     pub(super) fn open_for(protocol: Protocol) -> Result<Self> {
         let protocol = match protocol {
             Protocol::Routing => None, // its number is 0, the default
             Protocol::SocketDiagnosis => Some(netlink::SOCK_DIAG),
+            Protocol::Rules => Some(netlink::NETFILTER),
         };
         let doing = "open a netlink socket";
         let fd = rustix::net::socket_with(

@@ -6,12 +6,18 @@
 //! masquerade                table inet dormouse_<inst>: masquerade, forward, closed host
 //! ```
 //!
+//! The host is closed by any of its addresses, and before its own rules can send a packet for one
+//! of them elsewhere: what the host's containers publish on its addresses is the host's, too.
+//!
 //! The host's `ip_forward` is turned on when it was off. An empty chain in the instance's table on
 //! the host remembers that, and later instances copy it, so the last one turns it off again; like
 //! the setting itself it ends with a reboot. IPv6 goes out only where the host forwards
 //! IPv6 already: turning that on would make the host deaf to router advertisements.
 
-use super::firewall::{accept, chain_of, field, is, is_answer, meta, rule_of};
+use super::statement::{
+    accept, destination_kind, drop, field, hooked_chain, is, is_answer, meta, refuse,
+    rule as rule_in, set,
+};
 use super::{Egress, Router};
 use crate::error::{Error, Result};
 use crate::netlink::{
@@ -36,6 +42,9 @@ const NETS_PER_OCTET: u32 = 64;
 const HOST_TABLE_PREFIX: &str = "dormouse_";
 /// Empty chain that says: `ip_forward` was off before the first of our tables.
 const FORWARDING_WAS_OFF: &str = "forwarding_was_off";
+
+/// Place of a chain after connection tracking (-200) and before destinations are translated (-100).
+const BEFORE_TRANSLATION: i32 = -150;
 
 /// Name of the host's end of the uplink of an instance.
 #[must_use]
@@ -79,6 +88,12 @@ pub(crate) fn remove_host_side(tag: &InstanceTag) -> Result<()> {
 /// Whether the host's `ip_forward` is on only because instances have a way out.
 pub(crate) fn forwarding_was_turned_on() -> Result<bool> {
     Ok(our_chains()?.iter().any(OurChain::remembers_forwarding_off))
+}
+
+/// Whether the instance has a way out, as far as the host's rules tell.
+pub(crate) fn has_host_side(tag: &InstanceTag) -> Result<bool> {
+    let table = host_table(tag);
+    Ok(our_chains()?.iter().any(|chain| chain.table == table))
 }
 
 fn build(router: &Router) -> Result<()> {
@@ -245,21 +260,25 @@ fn host_rules(tag: &InstanceTag, ends: &Ends) -> Vec<Value> {
     let name = uplink_name(tag);
     let from_uplink = || is(meta("iifname"), name.as_str());
     let to_uplink = || is(meta("oifname"), name.as_str());
-    let drop = || json!({ "drop": null });
-    let chain = |name, kind, prio| chain_of(&table, name, kind, name, prio, "accept");
-    let rule = |chain, statements| rule_of(&table, chain, statements);
+    let chain = |name, kind, prio| hooked_chain(&table, name, kind, name, prio, "accept");
+    let rule = |chain, statements| rule_in(&table, chain, statements);
     // Some hosts have a smaller packet size towards the world than our links.
     let clamp = vec![
         from_uplink(),
         is(field("tcp", "flags"), "syn"),
-        json!({ "mangle": { "key": { "tcp option": { "name": "maxseg", "field": "size" } },
-                            "value": { "rt": { "key": "mtu" } } } }),
+        set(
+            json!({ "tcp option": { "name": "maxseg", "field": "size" } }),
+            json!({ "rt": { "key": "mtu" } }),
+        ),
     ];
     let mut commands: Vec<Value> = nft::fresh_table(&table).into();
     commands.extend([
+        chain("prerouting", "filter", BEFORE_TRANSLATION),
+        rule("prerouting", vec![from_uplink(), is_answer(), accept()]),
+        rule("prerouting", vec![from_uplink(), is(destination_kind(), "local"), refuse()]),
         chain("input", "filter", 0),
         rule("input", vec![from_uplink(), is_answer(), accept()]),
-        rule("input", vec![from_uplink(), drop()]),
+        rule("input", vec![from_uplink(), refuse()]),
         chain("forward", "filter", 0),
         rule("forward", clamp),
         rule("forward", vec![from_uplink(), accept()]),

@@ -1,39 +1,11 @@
 //! The way out: on, off, and what stays closed. A fresh namespace plays the host's.
 
-use crate::world::{Guest, RED, World, eventually, inside, ip, on_private_host, output_of};
-use net::doctor::{self, Severity};
+use crate::wan::{HOST, OUTSIDE, connect, listen, outside};
+use crate::world::{RED, World, eventually, inside, ip, on_private_host, output_of};
 use net::router::{Egress, uplink_name};
-use std::fs::{self, File};
-use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
-
-const HOST: &str = "198.51.100.1";
-const OUTSIDE: &str = "198.51.100.2";
-
-/// Another machine on the host's network, as a namespace.
-fn outside() -> File {
-    let host = rustix::thread::gettid().as_raw_nonzero();
-    let netns = on_private_host(|| {
-        ip(&format!("link add wan type veth peer name wan netns {host}"));
-        ip(&format!("addr add {OUTSIDE}/24 dev wan"));
-        ip("link set wan up");
-        File::open("/proc/thread-self/ns/net").expect("own namespace")
-    });
-    ip(&format!("addr add {HOST}/24 dev wan"));
-    ip("link set wan up");
-    netns
-}
-
-fn listen(at: &str) -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind((at, 0)).expect("bound");
-    let address = listener.local_addr().expect("bound");
-    (listener, address)
-}
-
-fn connect(guest: &Guest, to: SocketAddr) -> io::Result<TcpStream> {
-    guest.run(|| TcpStream::connect_timeout(&to, std::time::Duration::from_millis(500)))
-}
 
 fn forwards() -> String {
     fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("readable").trim().to_owned()
@@ -126,22 +98,5 @@ fn forwarding_stays_on_while_another_instance_needs_it() {
         assert_eq!(forwards(), "1");
         drop(second);
         assert_eq!(forwards(), "0", "the memory was handed on");
-    });
-}
-
-#[test]
-fn the_doctor_finds_this_host_fit_and_a_dropping_chain_unfit() {
-    on_private_host(|| {
-        let world = World::with_egress(Egress::Nat);
-        let look = || doctor::findings(&world.tag, Egress::Nat);
-        let found = look();
-        assert!(found.iter().all(|f| f.severity < Severity::Failure), "{found:?}");
-        let has = |found: &[doctor::Finding], code| found.iter().any(|f| f.code == code);
-        assert!(has(&found, "ip_forward"));
-        assert!(!has(&found, "forward_policy_drop"), "{found:?}");
-        output_of("nft", "add table ip other");
-        let chain = "{ type filter hook forward priority 0 ; policy drop ; }";
-        output_of("nft", &format!("add chain ip other FORWARD {chain}"));
-        assert!(has(&look(), "forward_policy_drop"));
     });
 }

@@ -2,8 +2,16 @@
 //!
 //! Every test has an instance of its own in a temporary directory and leaves nothing behind.
 
+mod closed;
+mod doctor;
+mod doors;
 mod egress;
+mod enter;
+mod flows;
 mod instances;
+mod pins;
+mod policy;
 mod reach;
 mod slots;
+mod wan;
 mod world;

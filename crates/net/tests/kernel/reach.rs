@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto};
 use rustix::thread::{Gid, set_thread_gid};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take before it counts as none.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
@@ -154,6 +154,20 @@ fn a_machine_that_sleeps_is_unreachable() {
     }
 }
 
+/// The kernel's own refusals of what leads nowhere are rationed, and not at all after one of ours.
+#[test]
+fn every_try_to_reach_a_machine_that_sleeps_is_refused_at_once() {
+    let world = World::new();
+    let (a, asleep) = (world.guest(RED, 1), addrs(RED, 2));
+    let elsewhere = SocketAddr::from((addrs(BLUE, 3).v4, 80));
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(a.is_refused_at(elsewhere), ErrorKind::HostUnreachable);
+        assert_eq!(a.is_refused_at((asleep.v4, 80).into()), ErrorKind::HostUnreachable);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
 fn nodad(source: IpAddr) -> &'static str {
     if source.is_ipv6() { " nodad" } else { "" }
 }
@@ -167,7 +181,7 @@ fn send(from: IpAddr, to: SocketAddr, word: &[u8]) {
 }
 
 /// One echo request as an ordinary user of the machine would send it.
-fn ping(from: &Guest, to: IpAddr) -> io::Result<()> {
+pub(crate) fn ping(from: &Guest, to: IpAddr) -> io::Result<()> {
     let (family, protocol, request) = match to {
         IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP, 8),
         IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6, 128),

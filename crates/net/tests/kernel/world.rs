@@ -1,6 +1,7 @@
 //! What the tests are made of: an instance with machines in it, and talk between them.
 
 use model::InstanceTag;
+use model::spec::egress::EgressPolicy;
 use net::addr::{V4Block, V4Range};
 use net::instance::{self, InstanceNamespaces};
 use net::router::{Egress, Network, RouterConfig};
@@ -51,13 +52,19 @@ impl World {
         random.read_exact(&mut bits).expect("four bytes");
         let tag = InstanceTag::from_random(u32::from_ne_bytes(bits));
         let instance = instance::enter(dir.path()).expect("an instance");
-        let (router, pool) = build(&instance, &tag, egress);
+        let (router, pool) = build(&instance, &tag, egress, &[]);
         Self { router, pool, tag, instance: Some(instance), dir }
     }
 
     /// What a new daemon of the same instance sees; the old one is forgotten.
     pub(crate) fn restarted(mut self, egress: Egress) -> Self {
-        (self.router, self.pool) = build(self.instance(), &self.tag, egress);
+        (self.router, self.pool) = build(self.instance(), &self.tag, egress, &[]);
+        self
+    }
+
+    /// The same, with policies in its store.
+    pub(crate) fn restarted_with(mut self, policies: &[(MachineAddrs, EgressPolicy)]) -> Self {
+        (self.router, self.pool) = build(self.instance(), &self.tag, Egress::Nat, policies);
         self
     }
 
@@ -96,11 +103,12 @@ fn build(
     instance: &InstanceNamespaces,
     tag: &InstanceTag,
     egress: Egress,
+    policies: &[(MachineAddrs, EgressPolicy)],
 ) -> (Arc<Router>, SlotPool) {
     let config = RouterConfig { egress, ..RouterConfig::default() };
     let networks = [RED, BLUE].map(|n| Network { id: network(n), blocks: vec![block(n)] });
-    let router = Router::open(instance, tag, &config, &networks).expect("a router");
-    let router = Arc::new(router);
+    let router = Router::open_with_policies(instance, tag, &config, &networks, policies);
+    let router = Arc::new(router.expect("a router"));
     let config = PoolConfig { helper: helper(), low_watermark: 1, high_watermark: 2 };
     let pool = SlotPool::open(instance, Arc::clone(&router), config).expect("a pool");
     (router, pool)
@@ -200,10 +208,16 @@ pub(crate) fn output_of(program: &str, words: &str) -> String {
 
 /// Waits until `is_there`; the kernel takes namespaces apart in the background.
 #[track_caller]
-pub(crate) fn eventually(what: &str, mut is_there: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, is_there: impl FnMut() -> bool) {
+    eventually_within(SOON, what, is_there);
+}
+
+/// The same, for what takes longer.
+#[track_caller]
+pub(crate) fn eventually_within(longest: Duration, what: &str, mut is_there: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_there() {
-        assert!(begun.elapsed() < SOON, "never came true: {what}");
+        assert!(begun.elapsed() < longest, "never came true: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -16,7 +16,7 @@ fn courier(named: &str) -> Courier {
 
 async fn post(courier: &Courier, url: &str) -> Result<u16, Undelivered> {
     let to: Destination = url.parse().expect("a destination");
-    courier.post(&to, &[("webhook-id", "m1")], "{\"a\":1}".to_owned(), LIMIT).await
+    courier.post(&to, &[("webhook-id", "m1")], "{\"a\":1}".to_owned(), LIMIT, None).await
 }
 
 #[tokio::test]
@@ -45,6 +45,46 @@ async fn nobody_is_sent_to_this_host_but_by_the_operators_word() {
         }
     }
     assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_letter_goes_only_where_its_sender_may_speak_to() {
+    let server = Server::start(|_| Reply::new(200, &[], "")).await;
+    let (address, port) = (server.address(), server.port());
+    // The operator's word opens a way that the sender's own policy still closes.
+    let courier = courier(&format!("{address},localhost:*,receiver.test:*"));
+    let send = async |host: &str, default: &str, rules: &str| {
+        let to: Destination = format!("http://{host}:{port}/").parse().expect("a destination");
+        let text = format!(r#"{{"default": "{default}", "rules": [{rules}]}}"#);
+        let policy = serde_json::from_str(&text).expect("a policy");
+        courier.post(&to, &[], String::new(), LIMIT, Some(policy)).await
+    };
+    let allow = |to: &str| format!(r#"{{"action": "allow", "to": "{to}"}}"#);
+    let deny = |to: &str| format!(r#"{{"action": "deny", "to": "{to}"}}"#);
+    let by_port = |ports: u16| {
+        format!(r#"{{"action": "deny", "to": "*", "protocol": "tcp", "ports": ["{ports}"]}}"#)
+    };
+    for (host, default, rules) in [
+        ("127.0.0.1", "deny", String::new()),
+        ("127.0.0.1", "allow", deny("127.0.0.0/8")),
+        ("127.0.0.1", "allow", by_port(port)),
+        ("localhost", "allow", deny("localhost")),
+        ("localhost", "allow", format!("{},{}", deny("127.0.0.0/8"), deny("::1"))),
+        // Its address is not even asked for.
+        ("receiver.test", "deny", allow("other.test")),
+    ] {
+        let refused = send(host, default, &rules).await.expect_err("refused");
+        assert_eq!(refused.code(), "egress_denied", "{host} {default} {rules}: {refused}");
+    }
+    assert!(server.seen().is_empty());
+    for (host, default, rules) in [
+        ("127.0.0.1", "allow", String::new()),
+        ("127.0.0.1", "deny", allow("127.0.0.1")),
+        ("localhost", "deny", allow("localhost")),
+        ("127.0.0.1", "allow", by_port(port.wrapping_add(1).max(1))),
+    ] {
+        assert_eq!(send(host, default, &rules).await.expect("sent"), 200, "{host} {rules}");
+    }
 }
 
 #[tokio::test]
@@ -85,7 +125,7 @@ async fn who_does_not_answer_is_not_waited_for() {
     let server = Server::start(|_| Reply::raw(100, &[], "").then_hang()).await;
     let to: Destination = format!("http://{}/", server.address()).parse().expect("a destination");
     let limit = Duration::from_millis(300);
-    let late = courier(&server.address()).post(&to, &[], String::new(), limit).await;
+    let late = courier(&server.address()).post(&to, &[], String::new(), limit, None).await;
     let is_late = matches!(late, Err(Undelivered::OnTheWay(RegistryError::Timeout { .. })));
     assert!(is_late, "{late:?}");
 }

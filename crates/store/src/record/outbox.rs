@@ -26,7 +26,9 @@ pub struct OutboxRecord {
     pub attempts: u32,
     /// When it is tried next.
     pub next_at: UnixMs,
-    /// Why the last try failed.
+    /// Why the last try failed, in a word.
+    pub last_code: Option<String>,
+    /// Why the last try failed, in a sentence.
     pub last_error: Option<String>,
 }
 
@@ -42,6 +44,7 @@ impl OutboxRecord {
             created_at: row.at("created_at")?,
             attempts: row.plain("attempts")?,
             next_at: row.at("next_at")?,
+            last_code: row.plain("last_code")?,
             last_error: row.plain("last_error")?,
         })
     }
@@ -112,8 +115,9 @@ impl Tx<'_> {
     /// [`StoreError::Database`].
     pub fn put_outbox(&self, record: &OutboxRecord, keep: u32) -> Result<u64, StoreError> {
         let sql = "INSERT INTO outbox
-                   (machine, app, rule, url, created_at, attempts, next_at, last_error, body)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                   (machine, app, rule, url, created_at, attempts, next_at, last_code, last_error,
+                    body)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let row = params![
             record.machine.as_str(),
             record.app.as_str(),
@@ -122,6 +126,7 @@ impl Tx<'_> {
             at_column(record.created_at),
             record.attempts,
             at_column(record.next_at),
+            record.last_code,
             record.last_error,
             record.body,
         ];
@@ -135,7 +140,7 @@ impl Tx<'_> {
         Ok(seq)
     }
 
-    /// Notes a try that failed; nothing when it is gone already.
+    /// Notes a try that failed, and why, in a word and in a sentence; nothing when it is gone already.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -144,10 +149,12 @@ impl Tx<'_> {
         seq: u64,
         attempts: u32,
         next_at: UnixMs,
-        last_error: Option<&str>,
+        why: Option<(&str, &str)>,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET attempts = ?2, next_at = ?3, last_error = ?4 WHERE seq = ?1";
-        self.execute(sql, (count_column(seq), attempts, at_column(next_at), last_error))?;
+        let (code, error) = why.unzip();
+        let sql = "UPDATE outbox SET attempts = ?2, next_at = ?3, last_code = ?4, last_error = ?5
+                   WHERE seq = ?1";
+        self.execute(sql, (count_column(seq), attempts, at_column(next_at), code, error))?;
         Ok(())
     }
 

@@ -42,6 +42,8 @@ pub struct Swept {
     pub message_ids: usize,
     /// Policies that no machine has or had.
     pub policies: usize,
+    /// Secrets that were replaced and count no more.
+    pub secrets: usize,
 }
 
 impl Tx<'_> {
@@ -63,6 +65,7 @@ impl Tx<'_> {
             tokens: self.execute(tokens, [before(TOKEN_RETENTION)])?,
             message_ids: self.sweep_message_ids(now)?,
             policies: self.prune_policies()?,
+            secrets: self.sweep_old_secrets(now)?,
         })
     }
 

@@ -4,17 +4,18 @@
 //! one: run this test with `STORE_GOLDEN_WRITE=1` and commit the file; never change an old one.
 
 use crate::sample::{
-    NOW, app_name, digest, event, hook, image, insert_app, letter, machine, machine_id, message,
-    run_id, selfhood, started, version_id,
+    NOW, app_name, certificate, digest, event, hook, hostname, image, insert_app, letter, machine,
+    machine_id, message, run_id, selfhood, started, version_id,
 };
 use rusqlite::Connection;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use store::{
-    CheckpointRecord, DATABASE_FILE, ImageRecord, MachineFilter, MeterInterval, NewPlan, OwnerKind,
-    PlanId, PlanKind, PlanState, Reader, SCHEMA_VERSION, SelfhoodTimer, Store, StoreError,
-    TagRecord, TokenReach, TokenRecord, TokenRight, TokenScope, Tx, UsageOf,
+    AuthorityRecord, CertificateSource, CheckpointRecord, DATABASE_FILE, ImageRecord,
+    MachineFilter, MeterInterval, NewPlan, OwnerKind, PlanId, PlanKind, PlanState, Reader,
+    SCHEMA_VERSION, SelfhoodTimer, Store, StoreError, TagRecord, TokenReach, TokenRecord,
+    TokenRight, TokenScope, Tx, UsageOf,
 };
 
 fn golden(version: u32) -> PathBuf {
@@ -56,6 +57,9 @@ fn every_older_store_is_migrated_and_read() {
             4.. => store.read(check_selfhood),
         }
         .expect("they read");
+        if version >= 6 {
+            store.read(check_hostnames).expect("they read");
+        }
     }
 }
 
@@ -141,7 +145,38 @@ fn populate(tx: &Tx<'_>) -> Result<(), StoreError> {
     tx.put_image(&ImageRecord { is_private: true, ..image(2) })?;
     tx.put_tag(&image(2).image, &moved_tag().points_to)?;
     tx.grant_image(&digest(2), app_name().as_str())?;
+    populate_hostnames(tx)?;
     populate_selfhood(tx)
+}
+
+fn populate_hostnames(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.insert_hostname(&hostname("*.example.com"))?;
+    tx.insert_hostname(&hostname("www.example.com"))?;
+    tx.put_looked_up("*.example.com", "{}")?;
+    tx.put_certificate(&app_name(), &certificate(CertificateSource::Custom))?;
+    tx.put_certificate(&app_name(), &certificate(CertificateSource::Local))?;
+    tx.put_authority(&authority())
+}
+
+/// What [`populate_hostnames`] left.
+fn check_hostnames(reader: &Reader<'_>) -> Result<(), StoreError> {
+    let found = reader.hostnames(&app_name(), "", "", 10)?;
+    let wildcard =
+        store::HostnameRecord { looked_up: Some("{}".to_owned()), ..hostname("*.example.com") };
+    assert_eq!(found, [wildcard, hostname("www.example.com")]);
+    let expected = [CertificateSource::Custom, CertificateSource::Local].map(certificate);
+    assert_eq!(reader.certificates("www.example.com")?, expected);
+    assert_eq!(reader.authority()?, Some(authority()));
+    assert_eq!(reader.route_generation(&app_name())?, NOW.0 + 4);
+    Ok(())
+}
+
+fn authority() -> AuthorityRecord {
+    AuthorityRecord {
+        certificate: "certificate".to_owned(),
+        private_key: "key".to_owned(),
+        expires_at: NOW,
+    }
 }
 
 fn populate_selfhood(tx: &Tx<'_>) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ mod crash;
 mod disk_full;
 mod golden;
 mod group_commit;
+mod hostnames;
 mod inbox;
 mod machines;
 mod open;

@@ -4,7 +4,7 @@ use crate::sample::{
     NOW, app_name, destroyed, hook, letter, machine, machine_id, open_with_app, refuse, write,
 };
 use model::{AppName, DurationMs, UnixMs};
-use store::{HookRecord, OutboxRecord, Store, StoreError};
+use store::{HookRecord, OldSecret, OutboxRecord, Store, StoreError};
 
 const KEEP: u32 = 3;
 
@@ -65,7 +65,7 @@ fn what_is_longest_due_is_sent_first() {
     assert_eq!(due(7, 1), [2]);
     assert_eq!(store.read(|r| r.outbox_next_at()).expect("reads"), Some(at(5)));
     write(&store, |tx| {
-        tx.put_outbox_attempt(2, 1, at(60), Some("refused"))?;
+        tx.put_outbox_attempt(2, 1, at(60), Some(("receiver_status", "refused")))?;
         tx.put_outbox_attempt(77, 1, at(60), None)?;
         tx.remove_outbox(3)?;
         tx.remove_outbox(3)
@@ -74,6 +74,7 @@ fn what_is_longest_due_is_sent_first() {
     let tried = &left[1];
     assert_eq!(seqs(&left), [1, 2]);
     assert_eq!((tried.attempts, tried.next_at), (1, at(60)));
+    assert_eq!(tried.last_code.as_deref(), Some("receiver_status"));
     assert_eq!(tried.last_error.as_deref(), Some("refused"));
 }
 
@@ -145,4 +146,52 @@ fn an_app_with_many_letters_is_only_one_of_those_that_send() {
     assert_eq!(due(3, 2), [1, 9]);
     write(&store, |tx| (1..=10).try_for_each(|seq| tx.remove_outbox(seq)));
     assert_eq!(due(3, 9), Vec::<u64>::new());
+}
+
+fn old(secret: &str, s: u64) -> OldSecret {
+    OldSecret { secret: secret.to_owned(), until: at(s) }
+}
+
+#[test]
+fn a_secret_that_was_replaced_is_kept_until_its_time() {
+    let (_dir, store) = open_with_app();
+    write(&store, |tx| {
+        tx.ensure_signing_secret(&app_name(), "one")?;
+        tx.replace_signing_secret(&app_name(), "two", &[old("one", 5)])?;
+        tx.replace_signing_secret(&app_name(), "three", &[old("one", 5), old("two", 9)])
+    });
+    let known = || {
+        let both = |r: &store::Reader<'_>| {
+            Ok((r.signing_secret(&app_name())?, r.old_signing_secrets(&app_name())?))
+        };
+        store.read(both).expect("reads")
+    };
+    assert_eq!(known(), (Some("three".to_owned()), vec![old("two", 9), old("one", 5)]));
+    let sweep =
+        |s| store.write_blocking("sweep", move |tx| tx.sweep(at(s))).expect("swept").secrets;
+    assert_eq!((sweep(4), sweep(5), sweep(5)), (0, 1, 0));
+    assert_eq!(known().1, [old("two", 9)]);
+    let nobody: AppName = "nobody".parse().expect("a name");
+    let error = refuse(&store, move |tx| tx.replace_signing_secret(&nobody, "x", &[]));
+    assert!(matches!(error, StoreError::NotFound { kind: "app", .. }), "{error}");
+    write(&store, |tx| tx.delete_app(&app_name()));
+    assert_eq!(store.read(|r| r.old_signing_secrets(&app_name())).expect("reads"), []);
+}
+
+#[test]
+fn secrets_that_a_hook_had_go_with_it() {
+    let (_dir, store) = open_with_app();
+    drop(refuse(&store, |tx| tx.replace_old_hook_secrets(&app_name(), "mail", &[old("a", 5)])));
+    write(&store, |tx| {
+        tx.put_hook(&hook("mail"))?;
+        tx.put_hook(&hook("build"))?;
+        tx.replace_old_hook_secrets(&app_name(), "build", &[old("b", 5)])?;
+        tx.replace_old_hook_secrets(&app_name(), "mail", &[old("a", 5), old("b", 6)])?;
+        // To change a hook is not to make it anew.
+        tx.put_hook(&HookRecord { wake: false, ..hook("mail") })
+    });
+    let of = |name: &str| store.read(|r| r.old_hook_secrets(&app_name(), name)).expect("reads");
+    assert_eq!((of("mail"), of("build")), (vec![old("b", 6), old("a", 5)], vec![old("b", 5)]));
+    write(&store, |tx| tx.remove_hook(&app_name(), "mail").map(drop));
+    assert_eq!((of("mail"), of("build")), (vec![], vec![old("b", 5)]));
 }

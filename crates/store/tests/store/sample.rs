@@ -6,8 +6,9 @@ use model::{UnixMs, VersionId};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use store::{
-    AppRecord, EventRecord, HookRecord, ImageRecord, MachineRecord, MessageRecord, NetworkRecord,
-    OutboxRecord, SelfhoodRecord, Store, StoreError, Tx,
+    AppRecord, CertificateRecord, CertificateSource, EventRecord, HookRecord, HostnameRecord,
+    ImageRecord, MachineRecord, MessageRecord, NetworkRecord, OutboxRecord, SelfhoodRecord, Store,
+    StoreError, Tx,
 };
 use tempfile::TempDir;
 
@@ -219,6 +220,31 @@ pub(crate) fn hook(name: &str) -> HookRecord {
     }
 }
 
+/// A host name of the app.
+pub(crate) fn hostname(name: &str) -> HostnameRecord {
+    HostnameRecord {
+        name: name.to_owned(),
+        app: app_name(),
+        created_at: NOW,
+        updated_at: NOW,
+        looked_up: None,
+    }
+}
+
+/// A certificate of `www.example.com`.
+pub(crate) fn certificate(source: CertificateSource) -> CertificateRecord {
+    CertificateRecord {
+        hostname: "www.example.com".to_owned(),
+        source,
+        issuer: "CN=an authority".to_owned(),
+        key_kind: "ecdsa".to_owned(),
+        created_at: NOW,
+        expires_at: NOW.plus(model::DurationMs::from_secs(86_400)),
+        chain: "chain".to_owned(),
+        private_key: format!("key {source:?}"),
+    }
+}
+
 /// Something that machine 1 has to send, as it is stored under this number.
 pub(crate) fn letter(seq: u64) -> OutboxRecord {
     OutboxRecord {
@@ -231,6 +257,7 @@ pub(crate) fn letter(seq: u64) -> OutboxRecord {
         created_at: NOW,
         attempts: 0,
         next_at: NOW,
+        last_code: None,
         last_error: None,
     }
 }

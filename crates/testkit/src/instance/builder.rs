@@ -1,6 +1,8 @@
 //! How an instance is started.
 
 use super::Instance;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 /// How an instance is started.
@@ -76,9 +78,22 @@ impl Builder {
             args: self.args,
             env_of_next: Vec::new(),
             is_supervised: self.is_supervised,
+            doors: own_loopback_address(),
             process: None,
         };
         instance.launch();
         instance
     }
+}
+
+/// An address of the loopback for one instance: made of this process' number and a count, in
+/// 127.128.0.0/9, which is used for nothing else.
+fn own_loopback_address() -> Ipv4Addr {
+    static N_TAKEN: AtomicU32 = AtomicU32::new(0);
+    const INSTANCES_OF_A_PROCESS_BITS: u32 = 3;
+    let n = N_TAKEN.fetch_add(1, Ordering::Relaxed) % (1 << INSTANCES_OF_A_PROCESS_BITS);
+    let own = (std::process::id() << INSTANCES_OF_A_PROCESS_BITS) | n;
+    let base = u32::from(Ipv4Addr::new(127, 128, 0, 0));
+    // The last octet is never 0 or 255, which some programs do not take for a host's.
+    Ipv4Addr::from(base | (((own << 2) | 1) & 0x007f_ffff))
 }

@@ -2,25 +2,10 @@
 
 use super::{Moment, Span};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Body of `POST self/inbox` as JSON. Any other content type is the text of the message itself; then
 /// `id`, `wake` and `hops` may stand in the query.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Post {
-    /// The text; what is not a text is kept as compact JSON.
-    pub body: Value,
-    /// Posting it twice is posting it once; the header `Idempotency-Key` says the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// It wakes the machine by itself, without a rule that reads the inbox.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wake: Option<bool>,
-    /// Machines that it has passed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hops: Option<u8>,
-}
+pub use govern::post::Post;
 
 /// Answer to a post: 201, or 200 when it had been posted before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

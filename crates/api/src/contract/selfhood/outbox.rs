@@ -27,7 +27,10 @@ pub struct Letter {
     pub next_at: Moment,
     /// When it is given up.
     pub until: Moment,
-    /// Why the last try failed.
+    /// Why the last try failed, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_code: Option<String>,
+    /// Why the last try failed, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }

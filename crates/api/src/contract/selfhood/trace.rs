@@ -26,6 +26,29 @@ pub struct Explanation {
     /// Why it was last woken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub woken: Option<String>,
+    /// Who keeps it awake; empty while it is not up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awake: Vec<Keeper>,
+}
+
+/// Somebody or something that keeps a machine awake.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Keeper {
+    /// `requests`, `connections`, `exec`, `outbound`, `direct`, `cpu`, `hold`, `rule`, `alarm`,
+    /// `message`, `self`, `min_run`, `min_machines_running`, `lease`, `nothing`.
+    pub by: String,
+    /// How many, where it is something that is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n: Option<u32>,
+    /// Name of the hold, rule or alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Until when, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
+    /// In words.
+    pub text: String,
 }
 
 /// What comes next by time alone.

@@ -5,7 +5,7 @@ use super::rest::{holding, rest};
 use super::{holds, show};
 use crate::contract::selfhood::{
     Answer as Said, DRY_WRITES_MAX, DryRun, DryRunRequest, DryWrite, IntentChange, Moment,
-    Notification, Post, RuleSays, ValueRead,
+    Notification, RuleSays, ValueRead,
 };
 use crate::problem::Problem;
 use crate::v1::Answer;
@@ -13,7 +13,6 @@ use crate::v1::body::JsonBody;
 use ::policy::{Outcome, RuleReport, Truth};
 use axum::extract::State;
 use control::Control;
-use govern::write::Message;
 use govern::{Verdict, Write, Writer};
 use serde_json::Value;
 
@@ -73,7 +72,7 @@ fn of(write: DryWrite) -> Result<Vec<Write>, Problem> {
         }
         DryWrite::DropAlarm(name) => Write::DropAlarm { name },
         DryWrite::AckAlarm(name) => Write::AckAlarm { name },
-        DryWrite::Post(post) => Write::Post(message(post)),
+        DryWrite::Post(post) => Write::Post(post.into_message()),
         DryWrite::Rest(put) => rest(put),
         DryWrite::ClearRest => Write::ClearRest,
         DryWrite::Policy(policy) => set(&policy),
@@ -84,19 +83,6 @@ fn of(write: DryWrite) -> Result<Vec<Write>, Problem> {
 
 fn set(policy: &Value) -> Write {
     Write::Policy { text: policy.to_string(), hash: None, if_match: None }
-}
-
-fn message(post: Post) -> Message {
-    let body = match post.body {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    Message {
-        id: post.id,
-        body,
-        hops: post.hops.unwrap_or_default(),
-        wake: post.wake.unwrap_or_default(),
-    }
 }
 
 fn shape(run: &govern::DryRun) -> DryRun {

@@ -98,31 +98,17 @@ pub(super) fn message(
             hops: params.parsed("hops")?,
         }
     };
-    if let (Some(key), Some(id)) = (&key, &post.id)
-        && key != id
-    {
-        return Err(Problem::invalid("two_ids", "`id` and `Idempotency-Key` name two messages")
-            .hint("send one of them"));
-    }
-    let text = match post.body {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    Ok(Message {
-        id: post.id.or(key).filter(|id| !id.is_empty()),
-        body: text,
-        hops: post.hops.unwrap_or(0),
-        wake: post.wake.unwrap_or(false),
-    })
+    let named =
+        post.named(key).map_err(|two| Problem::invalid("two_ids", two).hint("send one of them"))?;
+    Ok(named.into_message())
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_HEADER) else { return Ok(None) };
-    let text = value.to_str().map_err(|_not_ascii| {
+    value.to_str().map(Some).map_err(|_not_ascii| {
         Problem::invalid("invalid_idempotency_key", "`Idempotency-Key` is not plain ASCII")
             .hint("use an id such as a ULID or UUID, at most 128 bytes")
-    })?;
-    Ok(Some(text.trim().to_owned()).filter(|key| !key.is_empty()))
+    })
 }
 
 /// `POST self/inbox/take`.

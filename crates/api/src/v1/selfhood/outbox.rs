@@ -15,7 +15,8 @@ pub(super) async fn list(State(control): State<Control>, Read(on): Read) -> Answ
 }
 
 fn shown(letter: WaitingLetter) -> Letter {
-    let WaitingLetter { id, rule, to, at, attempts, next_at, until, last_error } = letter;
+    let WaitingLetter { id, rule, to, at, attempts, next_at, until, last_code, last_error } =
+        letter;
     let (at, next_at, until) = (at.into(), next_at.into(), until.into());
-    Letter { id, rule, to, at, attempts, next_at, until, last_error }
+    Letter { id, rule, to, at, attempts, next_at, until, last_code, last_error }
 }

@@ -3,7 +3,7 @@
 use super::on::{record, shown};
 use super::{poll, show};
 use crate::contract::selfhood::{
-    BrokenEntry, Explanation, Moment, Next, POLL_MAX_S, Replayed, Replays, TRACE_PAGE_MAX,
+    BrokenEntry, Explanation, Keeper, Moment, Next, POLL_MAX_S, Replayed, Replays, TRACE_PAGE_MAX,
     TraceCheck, TracePage,
 };
 use crate::problem::Problem;
@@ -36,8 +36,14 @@ pub(super) async fn explain(State(control): State<Control>, Read(on): Read) -> A
             because: why.because,
             next: why.next.map(|next| Next { what: next.what, at: Moment(next.at) }),
             woken: why.woken,
+            awake: why.awake.into_iter().map(keeper).collect(),
         },
     )
+}
+
+fn keeper(keeper: govern::Keeper) -> Keeper {
+    let govern::Keeper { by, n, name, until, text } = keeper;
+    Keeper { by: by.to_owned(), n, name, until: until.map(Moment), text }
 }
 
 /// `GET self/trace?after=&limit=&tail=&follow=`: a page, or with `follow` the entries one a line,

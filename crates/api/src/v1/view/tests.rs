@@ -47,6 +47,10 @@ fn record(state: State) -> MachineRecord {
             hostname: None,
             dns: DnsSpec::default(),
             engine: EngineKind::Container,
+            services: Vec::new(),
+            checks: Vec::new(),
+            is_hidden_in_dns: false,
+            egress: None,
         },
         config: json!({"image": "demo", "guest": {"memory_mb": 256}, "nonsense": 1}),
         image: ImageRef {
@@ -151,7 +155,7 @@ fn events_name_who_and_why() {
         status: "starting".to_owned(),
         source: NewsSource::User,
         exit: None,
-        cause: Some(Cause::Knock),
+        cause: Some(Cause::knock()),
         message: None,
     };
     let id = VERSION.parse().expect("a ULID");

@@ -3,19 +3,35 @@
 use super::events::event_table;
 use crate::args::MachineArg;
 use crate::context::Context;
-use crate::output;
-use api::contract::Machine;
+use crate::output::{self, one_line};
+use api::contract::selfhood::Keeper;
+use api::contract::{CheckStatus, Machine};
+use serde::Serialize;
+
+/// A machine, and who keeps it awake.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    machine: Machine,
+    /// Empty while it is not up.
+    awake: Vec<Keeper>,
+}
 
 pub(super) async fn show(context: &Context, args: &MachineArg) -> anyhow::Result<()> {
     let found = context.find(args).await?;
     let machine = context.client.machine(&found.app, &found.id).await?;
-    context.show(&machine, |machine| {
-        let events = machine.events.as_deref().unwrap_or_default();
-        format!("{}\n\n{}", facts(machine), event_table(events))
+    let awake = match machine.state.as_str() {
+        "started" => context.client.explain(&found.app, &found.id).await?.awake,
+        _ => Vec::new(),
+    };
+    context.show(&Shown { machine, awake }, |shown| {
+        let events = shown.machine.events.as_deref().unwrap_or_default();
+        format!("{}\n\n{}", facts(shown), event_table(events))
     })
 }
 
-fn facts(machine: &Machine) -> String {
+fn facts(shown: &Shown) -> String {
+    let machine = &shown.machine;
     let image =
         machine.image_ref.as_ref().map(|i| format!("{}:{} {}", i.repository, i.tag, i.digest));
     let mut facts = vec![
@@ -43,5 +59,17 @@ fn facts(machine: &Machine) -> String {
     if machine.cordoned {
         facts.push(("cordoned", "yes".to_owned()));
     }
+    let awake = shown.awake.iter().map(|keeper| ("awake for", one_line(&keeper.text)));
+    facts.extend(awake);
+    if machine.state == "started" && shown.awake.is_empty() {
+        facts.push(("awake for", "nobody; it rests when its time has come".to_owned()));
+    }
+    let checks = machine.checks.iter().flatten().map(|check| ("check", check_text(check)));
+    facts.extend(checks);
     output::pairs(&facts)
+}
+
+fn check_text(check: &CheckStatus) -> String {
+    let (name, output) = (one_line(&check.name), one_line(&check.output));
+    format!("{name} {}: {output}, since {}", check.status, check.updated_at)
 }

@@ -1,9 +1,13 @@
 //! What the measurements of one machine say. Pure.
 //!
-//! Nothing inbound, no bytes on the link for a minute, less than 2 % of a CPU: then it is idle, and
-//! has been since the last moment at which one of these was not so. Source: design, section 6.
+//! No command in it, no connection of its own with bytes in the last minute, less than 2 % of a CPU:
+//! then it is idle, and has been since the last moment at which one of these was not so. Who comes in
+//! by the proxy is counted there. Source: design, section 6.
+//!
+//! Where the kernel cannot list connections, any byte on the link keeps it busy for a minute.
 
 use super::Measured;
+use super::traffic::{Talk, Traffic};
 use govern::view::Idle;
 use model::UnixMs;
 use shim_proto::message::Usage;
@@ -30,6 +34,8 @@ pub(super) struct Activity {
     /// When the last session ended.
     sessions_until: Option<UnixMs>,
     net: Option<Net>,
+    /// `None` also where connections cannot be listed.
+    traffic: Option<Traffic>,
     cpu: Cpu,
 }
 
@@ -65,12 +71,21 @@ impl Activity {
         was_busy != is_busy
     }
 
-    pub(super) fn has_no_sessions(&self) -> bool {
-        self.n_sessions == 0
+    pub(super) fn n_sessions(&self) -> u32 {
+        self.n_sessions
     }
 
-    /// Takes a measurement made at `now`, `at` on the monotonic clock.
-    pub(super) fn measured(&mut self, usage: &Usage, now: UnixMs, at: Instant) {
+    /// Takes a measurement made at `now`, `at` on the monotonic clock; `talks` are its connections,
+    /// if anybody knows.
+    pub(super) fn measured(
+        &mut self,
+        usage: &Usage,
+        talks: Option<&[Talk]>,
+        now: UnixMs,
+        at: Instant,
+    ) {
+        let traffic = self.traffic.take().unwrap_or_else(|| Traffic::begin(now));
+        self.traffic = talks.map(|talks| traffic.looked(talks, now, at));
         let bytes = usage.rx_bytes.saturating_add(usage.tx_bytes);
         self.net = Some(match self.net.take() {
             Some(net) => net.measured(bytes, now, at),
@@ -87,6 +102,7 @@ impl Activity {
     /// Nobody knows how long anything has lasted.
     pub(super) fn forget_times(&mut self) {
         self.net = None;
+        self.traffic = None;
         self.cpu = Cpu::default();
         self.sessions_until = None;
     }
@@ -100,6 +116,10 @@ impl Activity {
     pub(super) fn signals(&self) -> Measured {
         Measured {
             idle: self.idle(),
+            n_sessions: self.n_sessions,
+            sessions_until: self.sessions_until,
+            conns_out: self.traffic.as_ref().map(|traffic| traffic.n_out),
+            conns_direct: self.traffic.as_ref().map(|traffic| traffic.n_in),
             net_idle_since: self.net.as_ref().map(|net| net.last),
             cpu_1m: self.cpu.mean,
             ..Measured::default()
@@ -107,15 +127,26 @@ impl Activity {
     }
 
     fn idle(&self) -> Option<Idle> {
-        if self.n_sessions > 0 {
+        let speaks = self.traffic.as_ref().is_some_and(|traffic| traffic.n_out + traffic.n_in > 0);
+        if self.n_sessions > 0 || speaks {
             return Some(Idle::Busy);
         }
-        let (net, mean) = (self.net.as_ref()?, self.cpu.mean?);
-        if !net.is_quiet_for_a_minute || mean >= CPU_IDLE {
+        let (quiet_since, mean) = (self.quiet_since()?, self.cpu.mean?);
+        let Some(quiet_since) = quiet_since.filter(|_| mean < CPU_IDLE) else {
             return Some(Idle::Busy);
-        }
+        };
         let others = [self.sessions_until, self.cpu.busy_until];
-        Some(Idle::Since(others.into_iter().flatten().fold(net.last, UnixMs::max)))
+        Some(Idle::Since(others.into_iter().flatten().fold(quiet_since, UnixMs::max)))
+    }
+
+    /// Since when nothing has been heard of it, but for what it may be saying now; `Some(None)` while
+    /// its link is not quiet.
+    fn quiet_since(&self) -> Option<Option<UnixMs>> {
+        match (&self.traffic, &self.net) {
+            (Some(traffic), _) => Some(Some(traffic.last)),
+            (None, Some(net)) => Some(net.is_quiet_for_a_minute.then_some(net.last)),
+            (None, None) => None,
+        }
     }
 }
 

@@ -120,3 +120,24 @@ fn schemes_are_stored_by_their_names() {
         ["hmac-sha256-hex", "hmac-sha256-base64", "standard-webhooks", "github"]
     );
 }
+
+#[test]
+fn while_a_secret_is_changed_either_counts() {
+    const BODY: &str = "hello";
+    let github = by(Github);
+    let signed = |secret: &str| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let tag = hex_of(hmac::sign(&key, BODY.as_bytes()).as_ref());
+        post(&[(GITHUB_HEADER, &format!("{GITHUB_PREFIX}{tag}"))], BODY)
+    };
+    let check = |secrets: &[&str], post: &HookPost| {
+        github.verify_any(secrets.iter().copied(), post, UnixMs(0))
+    };
+    assert_eq!(check(&["new", "old"], &signed("new")), Ok(()));
+    assert_eq!(check(&["new", "old"], &signed("old")), Ok(()));
+    let wrong = Err(BadSignature::Wrong { header: GITHUB_HEADER.to_owned() });
+    assert_eq!(check(&["new"], &signed("old")), wrong);
+    assert_eq!(check(&["new", "old"], &signed("other")), wrong);
+    let missing = Err(BadSignature::Missing { header: GITHUB_HEADER.to_owned() });
+    assert_eq!(check(&["new", "old"], &post(&[], BODY)), missing);
+}

@@ -1,6 +1,7 @@
 //! What follows from the record: evaluated after whatever may have changed that, and brought to the
 //! one door.
 
+use super::autostop;
 use super::own::Own;
 use super::sheet::Sheet;
 use super::sight::Sight;
@@ -10,9 +11,10 @@ use crate::machine::commit::{Along, is_transient};
 use crate::machine::launch::words_of;
 use crate::machine::task::Task;
 use crate::notify;
-use govern::Verdict;
-use model::cause::CauseClass;
-use model::{DurationMs, Event, GateFacts, Machine, UnixMs, Want};
+use govern::view::Request;
+use govern::{Verdict, View};
+use model::cause::{CauseClass, KnockRequest};
+use model::{Cause, DurationMs, Event, GateFacts, Machine, UnixMs, Want};
 
 /// Wait before a machine that could not be evaluated, for a reason that is not over in a moment, is
 /// evaluated again.
@@ -29,20 +31,28 @@ impl Task {
 
     /// What governance says to the gates for somebody else's wish. A self that cannot be read wakes
     /// nothing, and is no reason for callers to leave a machine down for ever.
-    pub(in crate::machine) fn governance(&mut self, now: UnixMs) -> GateFacts {
-        self.gates_now(now).unwrap_or_else(|error| {
+    pub(in crate::machine) fn governance(&mut self, cause: &Cause, now: UnixMs) -> GateFacts {
+        self.gates_now(cause, now).unwrap_or_else(|error| {
             tracing::error!(machine = %self.id, %error, "its governance has no say in this");
             GateFacts { breaker_until: Some(UnixMs(u64::MAX)), ..GateFacts::default() }
         })
     }
 
-    fn gates_now(&mut self, now: UnixMs) -> Result<GateFacts, ControlError> {
+    fn gates_now(&mut self, cause: &Cause, now: UnixMs) -> Result<GateFacts, ControlError> {
         let own = self.own()?.clone();
-        if !own.is_governed(&self.record.machine) {
+        if !self.is_governed(&own) {
             return Ok(GateFacts::default());
         }
         let sight = Sight::of(&self.inner.governor, &self.record, &own)?;
-        Ok(verdict(&own, &sight, &self.record.machine, now).gates)
+        let request = match cause {
+            Cause::Knock { request: Some(request), .. } => {
+                let KnockRequest { method, host, path } = request;
+                Some(Request { host, path, method })
+            }
+            _ => None,
+        };
+        let view = View { request, ..sight.view(&self.record.machine) };
+        Ok(govern::knock(&own.selfhood, &own.policy, &view, now))
     }
 
     /// Evaluates, stores and brings what follows to the door. While a start is under way that waits
@@ -76,7 +86,7 @@ impl Task {
         let now = model::clock::now();
         let own = self.own()?.clone();
         self.arm_cpu(&own.policy);
-        if !own.is_governed(&self.record.machine) {
+        if !self.is_governed(&own) {
             self.inner.governor.set_reads(&self.id, &self.record.app, &Reads::default());
             self.inner.governor.no_turn(&self.id);
             return Ok(None);
@@ -84,16 +94,19 @@ impl Task {
         let mut reads = Reads::of(&own.policy, &own.selfhood);
         // A rest that its app does not permit is looked at again when another machine is up.
         reads.app_running |= self.min_running() > 0;
+        reads.autostop = autostop::is_on(&self.record);
         // Said first, looked at second: no change between is missed.
         self.inner.governor.set_reads(&self.id, &self.record.app, &reads);
         let sight = Sight::with(&self.inner.governor, &self.record, &own, &reads)?;
+        let looks_at_visitors = reads.activity || reads.visitors;
+        self.parting.seen(looks_at_visitors.then(|| sight.visitors()));
         let (verdict, permit) = self.permitted(&own, sight, now);
         let mut sheet = Sheet::new(&own, &self.inner.config.boot);
         let letters = notify::letters(&self.id, &self.record.app, &verdict, now);
         sheet.decide(&verdict, letters, now);
         self.trim(&mut sheet, now)?;
         failpoint::hit("self.evaluated");
-        let again_at = self.follow(&verdict, sheet, now).await?;
+        let again_at = Box::pin(self.follow(&verdict, sheet, now)).await?;
         drop(permit);
         Ok(verdict.next_at.into_iter().chain(again_at).min())
     }
@@ -126,6 +139,7 @@ impl Task {
             self.inner.governor.no_turn(&self.id);
         }
         let along = Along { sheet: Some(sheet), ..Along::default() };
+        self.stay_unless(verdict.wish.as_ref());
         match &verdict.wish {
             Some((Want::Up, cause)) => return self.wake(cause, &verdict.gates, along, now).await,
             Some((want @ Want::Down(depth), cause)) => {
@@ -151,6 +165,11 @@ impl Task {
             Ok(own) => own.clone().is_governed(&self.record.machine),
             Err(_) => false,
         }
+    }
+
+    /// Whether an evaluation could lead to anything.
+    fn is_governed(&self, own: &Own) -> bool {
+        autostop::is_on(&self.record) || own.is_governed(&self.record.machine)
     }
 }
 

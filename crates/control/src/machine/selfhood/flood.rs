@@ -1,6 +1,6 @@
 //! Bounds for those who write without end.
 
-use crate::bucket::{Bucket, Pace};
+use model::bucket::{Bucket, Pace};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const REFUSALS_WINDOW: Duration = Duration::from_secs(60);
 /// What has been written and refused lately.
 #[derive(Debug)]
 pub(in crate::machine) struct Flood {
-    bucket: Bucket,
+    bucket: Bucket<Instant>,
     window_began: Instant,
     n_traced: u32,
     n_untraced: u64,

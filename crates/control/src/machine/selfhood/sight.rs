@@ -1,9 +1,10 @@
 //! What the host sees of a machine besides its record, at one moment.
 
-use super::Own;
+use super::{Own, autostop};
 use crate::error::ControlError;
 use crate::governor::{Governor, Measured, PeersNow, Reads};
 use govern::View;
+use govern::view::Autostop;
 use model::admit::LeaseHeld;
 use model::{Machine, UnixMs};
 use store::MachineRecord;
@@ -16,6 +17,7 @@ pub(crate) struct Sight {
     started_at: Option<UnixMs>,
     rested_at: Option<UnixMs>,
     lease: Option<LeaseHeld>,
+    autostop: Option<Autostop>,
     /// Its app needs it.
     pub(crate) no_rest_permit: bool,
 }
@@ -52,8 +54,18 @@ impl Sight {
                 owner: lease.owner.clone(),
                 expires_at: lease.expires_at,
             }),
+            autostop: autostop::of(
+                record,
+                governor.gone_at(&record.id),
+                governor.surplus_since(&record.id),
+            ),
             no_rest_permit: false,
         })
+    }
+
+    /// Requests and connections at the proxy, if anybody counts them.
+    pub(crate) fn visitors(&self) -> (Option<u32>, Option<u32>) {
+        (self.measured.inflight, self.measured.conns_in)
     }
 
     /// The view of the machine in this state.
@@ -66,6 +78,7 @@ impl Sight {
             can_freeze: true,
             can_suspend: false,
             peers: &self.peers,
+            autostop: self.autostop,
             ..View::of(machine)
         };
         self.measured.fill(view)

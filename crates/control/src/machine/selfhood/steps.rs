@@ -7,7 +7,8 @@ use crate::error::ControlError;
 use crate::machine::commit::{Along, is_transient};
 use crate::machine::task::Task;
 use govern::{Report, Write};
-use model::{Cause, Event, News, Next, State, UnixMs};
+use model::state::Waking;
+use model::{Cause, Event, News, Next, State, UnixMs, Want};
 
 impl Task {
     /// What the platform notes of a step, on the sheet that is stored with it.
@@ -68,11 +69,12 @@ impl Task {
 
     /// What a committed step means for what comes: a new state is a reason to evaluate.
     pub(in crate::machine) fn stepped(&mut self, event: &Event, before: &State) {
-        let state = &self.record.machine.state;
-        if before == state {
+        if before == self.state() {
             return;
         }
         self.must_evaluate = true;
+        self.meter(event, before);
+        let state = &self.record.machine.state;
         if reports::loses_ram(event, before, state) {
             self.is_cold = true;
         } else if matches!(state, State::Started { .. } | State::Stopped { .. }) {
@@ -80,6 +82,34 @@ impl Task {
         }
         if !is_waking(state) {
             self.turn = None;
+        }
+    }
+
+    /// Counts starts and rests.
+    fn meter(&mut self, event: &Event, before: &State) {
+        let waker = match before {
+            State::Starting { cause, .. }
+            | State::Suspended { wake: Some(Waking { cause, .. }), .. } => Some(cause),
+            _ => None,
+        };
+        match (waker, &self.record.machine.state) {
+            (Some(cause), State::Started { .. } | State::Resting { .. }) => {
+                let took = self.timings.take_total();
+                self.inner.meters.up(cause, took, &self.timings.all());
+            }
+            (Some(cause), State::Stopped { .. } | State::Failed { .. } | State::Backoff { .. }) => {
+                self.inner.meters.failed(cause);
+            }
+            (None, after) if before.is_up() && !after.is_up() => match (event, before) {
+                (Event::Want { want: Want::Down(depth), cause, .. }, _) => {
+                    self.inner.meters.rests(cause, *depth);
+                }
+                (Event::Timer { .. }, State::Resting { rest, .. }) => {
+                    self.inner.meters.rests(&rest.cause, rest.depth);
+                }
+                _ => {}
+            },
+            _ => {}
         }
     }
 }
@@ -92,7 +122,7 @@ pub(in crate::machine) fn put_into_words(news: &mut News, sheet: Option<&Sheet>)
         return;
     }
     let words = sheet.and_then(|sheet| sheet.words_of(cause)).map(str::to_owned);
-    news.message = Some(format!("by {}", words.unwrap_or_else(|| govern::cause_words(cause))));
+    news.message = Some(format!("by {}", words.unwrap_or_else(|| cause.words())));
 }
 
 /// Whether a wake is under way that needs the host now. While it waits for the end of something else,

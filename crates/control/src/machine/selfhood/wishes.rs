@@ -91,6 +91,10 @@ impl Task {
     ) -> Result<Option<UnixMs>, ControlError> {
         let is_own_word = matches!(cause, Cause::Guest);
         match self.admission(want, cause, gates.clone(), now) {
+            Admission::Go if !self.is_left(cause, now).await => {
+                self.store_along(along).await?;
+                Ok(None)
+            }
             Admission::Go => {
                 let along = Along { is_own_word, ..along };
                 let event = self.rest_event(want, depth, cause)?;

@@ -33,7 +33,7 @@ type Column = (&'static str, Event);
 
 fn wishes() -> Vec<Column> {
     vec![
-        ("up", want(Want::Up, Cause::Knock)),
+        ("up", want(Want::Up, Cause::knock())),
         ("stop", down(Depth::Stop, api())),
         ("freeze", down(Depth::Freeze, api())),
         ("suspend", down(Depth::Suspend, api())),

@@ -68,7 +68,8 @@ impl Sim {
         let (seed, stop) = (self.seed(), order());
         match want {
             Want::Down(depth)
-                if cause == Cause::Idle && matches!(self.stored.state, State::Started { .. }) =>
+                if matches!(cause, Cause::Idle { .. })
+                    && matches!(self.stored.state, State::Started { .. }) =>
             {
                 let rest = Rest { depth, cause, order: stop };
                 let vetoes = u8::try_from(self.chance.below(4)).expect("below four");

@@ -10,11 +10,13 @@ struct Bench {
     activity: Activity,
     began: Instant,
     second: u64,
+    /// Its connections; `None`: nobody can list them.
+    talks: Option<Vec<Talk>>,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { activity: Activity::default(), began: Instant::now(), second: 0 }
+        Self { activity: Activity::default(), began: Instant::now(), second: 0, talks: None }
     }
 
     fn now(&self) -> UnixMs {
@@ -31,7 +33,8 @@ impl Bench {
             pids: 0,
             disk_bytes: 0,
         };
-        self.activity.measured(&usage, self.now(), self.began + Duration::from_secs(self.second));
+        let at = self.began + Duration::from_secs(self.second);
+        self.activity.measured(&usage, self.talks.as_deref(), self.now(), at);
     }
 
     /// Measures the same for so many seconds.
@@ -77,6 +80,34 @@ fn a_machine_is_idle_a_minute_after_its_last_byte_and_has_been_since() {
     bench.check_idle(since(5));
     bench.quiet(5, 101, 0);
     bench.check_idle(Some(Idle::Busy));
+}
+
+/// What the proxy asks of it, health checks mostly, are bytes on its link and no activity.
+#[test]
+fn where_connections_are_known_they_count_and_not_the_link() {
+    let mut bench = Bench::new();
+    bench.talks = Some(Vec::new());
+    bench.measure(0, 0);
+    bench.quiet(5, 100, 0);
+    bench.check_idle(since(0));
+    let call = |bytes| Talk { id: 1, is_outbound: true, is_open: true, bytes: Some(bytes) };
+    bench.talks = Some(vec![call(10)]);
+    bench.quiet(5, 200, 0);
+    bench.check_idle(Some(Idle::Busy));
+    assert_eq!(bench.activity.signals().conns_out, Some(1));
+    bench.talks = Some(vec![call(20)]);
+    bench.quiet(60, 200, 0);
+    bench.check_idle(Some(Idle::Busy));
+    bench.quiet(10, 200, 0);
+    bench.check_idle(since(15));
+    bench.talks = Some(vec![Talk { is_outbound: false, ..call(30) }]);
+    bench.quiet(5, 200, 0);
+    bench.check_idle(Some(Idle::Busy));
+    let now = bench.activity.signals();
+    assert_eq!((now.conns_out, now.conns_direct), (Some(0), Some(1)));
+    bench.talks = Some(Vec::new());
+    bench.quiet(5, 200, 0);
+    bench.check_idle(since(85));
 }
 
 #[test]

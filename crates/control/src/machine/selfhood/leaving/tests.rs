@@ -21,7 +21,7 @@ impl Life {
         let mut life = Self { machine: model::create(false, NOW).machine, rested: None };
         life.go(&Event::Prepared { seed: seed() });
         let want = Want::Up;
-        life.go(&Event::Want { want, cause: Cause::Knock, seed: seed(), stop: STOP });
+        life.go(&Event::Want { want, cause: Cause::knock(), seed: seed(), stop: STOP });
         life.started();
         life
     }

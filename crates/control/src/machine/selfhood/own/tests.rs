@@ -40,7 +40,7 @@ fn writes() -> Vec<Write> {
         policy(r#"{"rules":[{"id":"r","effect":"rest","when":"machine.up_s > 60"}]}"#),
         policy(r#"{"facts":{"go":{"type":"bool","default":true}}}"#),
         policy("{}"),
-        Write::Report(Report::Woken { cause: Cause::Knock }),
+        Write::Report(Report::Woken { cause: Cause::Knock { internal_port: None, request: None } }),
         Write::Report(Report::Woken { cause: message }),
         Write::Report(Report::Up { at: START, cold: true }),
         Write::Report(Report::WakeFailed),

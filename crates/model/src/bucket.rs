@@ -1,23 +1,24 @@
 //! A token bucket: how many of something may come at once, and how many go on for ever.
 //!
-//! Pure: the moment comes as an argument, of a clock that only goes forward. A bucket is kept as the
+//! The moment comes as an argument, of any clock that only goes forward. A bucket is kept as the
 //! one moment at which it is full again, so one that is full need not be kept.
 
+use std::ops::{Add, Sub};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How fast something may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// So many at once; at least one.
-    pub(crate) burst: u32,
+    pub burst: u32,
     /// So many a second, for ever; at least one.
-    pub(crate) per_second: u32,
+    pub per_second: u32,
 }
 
 impl Pace {
     /// The time that one takes.
-    pub(crate) const fn each(self) -> Duration {
+    #[must_use]
+    pub const fn each(self) -> Duration {
         Duration::from_nanos(1_000_000_000 / self.per_second as u64)
     }
 
@@ -27,16 +28,16 @@ impl Pace {
     }
 }
 
-/// What is left of a pace.
+/// What is left of a pace; `T` is a moment of the caller's clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket {
+pub struct Bucket<T> {
     pace: Pace,
-    full_at: Instant,
+    full_at: T,
 }
 
-impl Bucket {
+impl<T: Copy + Ord + Add<Duration, Output = T> + Sub<Output = Duration>> Bucket<T> {
     /// One that is full at `now`.
-    pub(crate) const fn full(pace: Pace, now: Instant) -> Self {
+    pub const fn full(pace: Pace, now: T) -> Self {
         Self { pace, full_at: now }
     }
 
@@ -44,18 +45,18 @@ impl Bucket {
     ///
     /// # Errors
     /// How long it is until there is one; nothing was taken.
-    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+    pub fn take(&mut self, now: T) -> Result<(), Duration> {
         let next = self.full_at.max(now) + self.pace.each();
-        let wait = next.saturating_duration_since(now + self.pace.full());
-        if !wait.is_zero() {
-            return Err(wait);
+        let latest = now + self.pace.full();
+        if next > latest {
+            return Err(next - latest);
         }
         self.full_at = next;
         Ok(())
     }
 
     /// Whether a new one would be no other.
-    pub(crate) fn is_full(&self, now: Instant) -> bool {
+    pub fn is_full(&self, now: T) -> bool {
         self.full_at <= now
     }
 }
@@ -63,10 +64,11 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     const PACE: Pace = Pace { burst: 60, per_second: 10 };
 
-    fn n_taken(bucket: &mut Bucket, now: Instant) -> usize {
+    fn n_taken(bucket: &mut Bucket<Instant>, now: Instant) -> usize {
         (0..1_000).filter(|_| bucket.take(now).is_ok()).count()
     }
 
