@@ -2,7 +2,7 @@
 
 use crate::endpoint::{Endpoint, OWNER_TOKEN_FILE, write_private};
 use crate::options::{RUNTIME_ROOT, UpOptions};
-use crate::{host, logging};
+use crate::{host, logging, supervisor};
 use anyhow::Context as _;
 use api::Server;
 use control::{Control, ControlConfig, Parts};
@@ -152,7 +152,7 @@ async fn serve(
         runtime_dir,
         instance,
         control_pid: std::process::id(),
-        supervisor_pid: std::env::var("DORMOUSE_SUPERVISOR_PID").ok().and_then(|t| t.parse().ok()),
+        supervisor_pid: supervisor::of_this_process(),
     };
     let tcp = in_runtime(listener)?;
     let for_machines = in_runtime(for_machines)?;

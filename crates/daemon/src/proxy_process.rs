@@ -2,7 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::options::UpOptions;
-use crate::{host, logging};
+use crate::{host, logging, supervisor};
 use anyhow::Context as _;
 use proxy::{Ground, ProxyOptions};
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ fn routes_file(options: &UpOptions) -> PathBuf {
 
 /// The endpoint that a control of this process' supervisor has written.
 fn wait_for_control(options: &UpOptions) -> Endpoint {
-    let supervisor = std::env::var("DORMOUSE_SUPERVISOR_PID").ok().and_then(|pid| pid.parse().ok());
+    let supervisor = supervisor::of_this_process();
     loop {
         match Endpoint::read(&options.data_dir) {
             Ok(endpoint) if supervisor.is_none() || endpoint.supervisor_pid == supervisor => {

@@ -28,6 +28,14 @@ use ward::{Spawn, Ward};
 /// Pause before waiting again when there is no child: both wards are pausing.
 const NO_CHILD_PAUSE: Duration = Duration::from_millis(10);
 
+/// Tells a ward the number of its supervisor.
+const SUPERVISOR_PID_VAR: &str = "DORMOUSE_SUPERVISOR_PID";
+
+/// The supervisor that started this process, when one has.
+pub(crate) fn of_this_process() -> Option<u32> {
+    std::env::var(SUPERVISOR_PID_VAR).ok()?.parse().ok()
+}
+
 /// Runs control and the proxy until SIGTERM or SIGINT; machines go on running.
 ///
 /// # Errors

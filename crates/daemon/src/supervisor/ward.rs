@@ -1,5 +1,6 @@
 //! A process that is kept running.
 
+use super::SUPERVISOR_PID_VAR;
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::fd::OwnedFd;
@@ -71,7 +72,7 @@ impl Ward {
         let child = Command::new(program)
             .args(args)
             .stdin(stdin)
-            .env("DORMOUSE_SUPERVISOR_PID", std::process::id().to_string())
+            .env(SUPERVISOR_PID_VAR, std::process::id().to_string())
             .spawn()
             .with_context(|| format!("cannot start {name}: {}", program.display()))?;
         now.pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
