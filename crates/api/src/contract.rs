@@ -22,6 +22,7 @@ pub mod registry_auth;
 pub mod request;
 pub mod selfhood;
 pub mod service;
+pub mod shapes;
 pub mod shell_words;
 pub mod signal;
 

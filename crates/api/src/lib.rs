@@ -9,11 +9,12 @@
 //! * [`spec`]: from a configuration as written to a [`model::MachineSpec`].
 //! * [`problem`]: every error that leaves, with its status, code and next step.
 //! * [`auth`]: who calls, and what they may.
-//! * [`v1`]: the routes.
+//! * [`v1`]: the routes, one table of operations. [`openapi`]: their description.
 //! * [`server`]: connections and their bounds.
 
 pub mod auth;
 pub mod contract;
+pub mod openapi;
 pub mod problem;
 pub mod server;
 pub mod spec;

@@ -1,12 +1,13 @@
 //! Apps: namespaces of machines.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Organisation that every caller has: one host has one owner.
 pub const DEFAULT_ORG: &str = "personal";
 
 /// Body of `POST /v1/apps`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateApp {
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +24,7 @@ pub struct CreateApp {
 }
 
 /// Answer to `POST /v1/apps`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AppCreated {
     /// Its id.
     pub id: String,
@@ -32,7 +33,7 @@ pub struct AppCreated {
 }
 
 /// An app.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct App {
     /// Its id.
     pub id: String,
@@ -51,7 +52,7 @@ pub struct App {
 }
 
 /// An organisation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Organization {
     /// Its name.
     pub name: String,
@@ -60,7 +61,7 @@ pub struct Organization {
 }
 
 /// Answer to `GET /v1/apps`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AppList {
     /// How many.
     pub total_apps: usize,

@@ -4,11 +4,12 @@
 //! host's own authority here; `acme_…` and `ownership_…` are never true, because nobody outside is
 //! asked.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Body of `POST /v1/apps/{app}/certificates/acme`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateAcmeCertificate {
     /// The host name.
     #[serde(default)]
@@ -16,7 +17,7 @@ pub struct CreateAcmeCertificate {
 }
 
 /// Body of `POST /v1/apps/{app}/certificates/custom`.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateCustomCertificate {
     /// The host name.
     #[serde(default)]
@@ -42,7 +43,7 @@ impl fmt::Debug for CreateCustomCertificate {
 }
 
 /// Answer to `GET /v1/apps/{app}/certificates`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateList {
     /// The host names of this page, by name.
     pub certificates: Vec<CertificateSummary>,
@@ -54,7 +55,7 @@ pub struct CertificateList {
 }
 
 /// A host name in a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateSummary {
     /// The host name.
     pub hostname: String,
@@ -83,7 +84,7 @@ pub struct CertificateSummary {
 }
 
 /// A host name with its certificates.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateDetail {
     /// The host name.
     pub hostname: String,
@@ -114,7 +115,7 @@ pub struct CertificateDetail {
 }
 
 /// A certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateEntry {
     /// `custom`, or `fly` for one of the host's own authority.
     pub source: String,
@@ -131,7 +132,7 @@ pub struct CertificateEntry {
 }
 
 /// A certificate by its key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssuedCertificate {
     /// `rsa` or `ecdsa`; ours: `ed25519`.
     #[serde(rename = "type")]
@@ -143,7 +144,7 @@ pub struct IssuedCertificate {
 }
 
 /// What the DNS should say: nothing that this host knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsRequirements {
     /// IPv4 addresses.
     #[serde(default)]
@@ -154,7 +155,7 @@ pub struct DnsRequirements {
 }
 
 /// What the DNS was found to say at the last check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateValidation {
     /// The name leads to an address of this host; false before the first check.
     pub dns_configured: bool,
@@ -167,7 +168,7 @@ pub struct CertificateValidation {
 }
 
 /// Something that visitors may stumble over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateValidationError {
     /// Stable word.
     pub code: String,
@@ -180,7 +181,7 @@ pub struct CertificateValidationError {
 }
 
 /// What the DNS says, as this host's own resolver finds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsRecords {
     /// IPv4 addresses.
     #[serde(default)]
@@ -194,7 +195,7 @@ pub struct DnsRecords {
 }
 
 /// Answer to `GET /v1/certificates/authority`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Authority {
     /// The certificate of the host's own authority, as PEM: who trusts it trusts what it signed.
     pub certificate: String,

@@ -7,6 +7,7 @@ use super::duration::GoDuration;
 use super::egress::Egress;
 use super::service::{Check, Service};
 use super::signal::Signal;
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,7 +17,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// What a machine should be.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MachineConfig {
     /// Image reference; required.
@@ -105,7 +106,7 @@ pub struct MachineConfig {
 }
 
 /// What to run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Init {
     /// Replaces entrypoint and command entirely.
@@ -139,7 +140,7 @@ pub struct Init {
 }
 
 /// Size of a guest.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Guest {
     /// `shared` or `performance`.
@@ -172,7 +173,7 @@ pub struct Guest {
 }
 
 /// What happens after the program ends.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Restart {
     /// `no`, `on-failure`, `always`; empty is unset.
@@ -187,7 +188,7 @@ pub struct Restart {
 }
 
 /// How the program is asked to stop.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct StopConfig {
     /// The signal.
@@ -199,7 +200,7 @@ pub struct StopConfig {
 }
 
 /// The machine's disk.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Rootfs {
     /// `never`, `restart`, `always`.
@@ -214,7 +215,7 @@ pub struct Rootfs {
 }
 
 /// A file written before each start.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct File {
     /// Absolute path.
@@ -235,7 +236,7 @@ pub struct File {
 }
 
 /// Name resolution.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Dns {
     /// Servers.
@@ -262,7 +263,7 @@ pub struct Dns {
 }
 
 /// An option of the resolver.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DnsOption {
     /// Name.
@@ -274,7 +275,7 @@ pub struct DnsOption {
 }
 
 /// A process of a machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Process {
     /// As in [`Init`].

@@ -1,8 +1,10 @@
 //! Lengths of time as Go writes them: `"15s"`, `"1m30s"`, `"500ms"`, or an integer of nanoseconds.
 
 use model::DurationMs;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -159,6 +161,20 @@ impl<'de> Deserialize<'de> for GoDuration {
             }
         }
         from.deserialize_any(Either).map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for GoDuration {
+    fn schema_name() -> Cow<'static, str> {
+        "GoDuration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A length of time as Go writes it, or an integer of nanoseconds.",
+            "type": ["string", "integer"],
+            "examples": ["15s", "1m30s", "500ms"],
+        })
     }
 }
 

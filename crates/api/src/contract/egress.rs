@@ -1,10 +1,11 @@
 //! `egress` as it is written on the wire (our addition): where a machine may speak to beyond its own
 //! network.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Rules in order; the first that fits a new connection decides, else `default` does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Egress {
     /// `allow` or `deny`; required.
@@ -16,7 +17,7 @@ pub struct Egress {
 }
 
 /// What happens to which connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EgressRule {
     /// `allow` or `deny`; required.
@@ -34,7 +35,7 @@ pub struct EgressRule {
 }
 
 /// A port as a number or as text, or a range as text: `443`, `"443"`, `"8000-8999"`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum EgressPorts {
     /// One port.

@@ -1,11 +1,12 @@
 //! The body of every error.
 
 use super::selfhood::Finding;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Body of every error: what Fly's clients read (`error`, `status`) and what robots need (`code`,
 /// `retryable`, `hint`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// A sentence; its texts are part of the contract, because clients search in them.
     pub error: String,

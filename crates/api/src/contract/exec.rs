@@ -1,5 +1,6 @@
 //! Commands run beside a machine's program.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ pub const TIMEOUT_DEFAULT_S: u64 = 30;
 pub const TIMEOUT_MAX_S: u64 = 60;
 
 /// Body of `POST …/exec`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecRequest {
     /// Program and arguments.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +41,7 @@ pub struct ExecRequest {
 }
 
 /// A command as a line or as words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Line {
     /// One line.
@@ -50,7 +51,7 @@ pub enum Line {
 }
 
 /// Answer to `POST …/exec`: also when the command failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecReply {
     /// Exit code; 128 + n for signal n.
     pub exit_code: i32,
@@ -66,7 +67,7 @@ pub struct ExecReply {
 }
 
 /// Body of `POST …/exec/attach`; after the answer `101` both sides speak [`super::frame`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AttachRequest {
     /// Program and arguments.
     pub command: Vec<String>,
@@ -88,7 +89,7 @@ pub struct AttachRequest {
 }
 
 /// Size of a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TerminalSize {
     /// Rows.
     pub rows: u16,

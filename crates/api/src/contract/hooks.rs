@@ -2,11 +2,12 @@
 
 use super::selfhood::{Moment, Span};
 use control::SignatureScheme;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Body of `PUT /v1/apps/{app}/hooks/{name}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PutHook {
     /// Id or name of the machine whose inbox it fills.
     #[serde(default)]
@@ -25,7 +26,7 @@ pub struct PutHook {
 }
 
 /// A secret, or the wish for one.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum HookSecret {
     /// This one.
@@ -47,9 +48,10 @@ impl fmt::Debug for HookSecret {
 }
 
 /// How posts are signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookSignature {
     /// `hmac-sha256-hex`, `hmac-sha256-base64`, `standard-webhooks` or `github`.
+    #[schemars(with = "String")]
     pub scheme: SignatureScheme,
     /// Header with the signature, for the two `hmac-…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,7 +65,7 @@ pub struct HookSignature {
 }
 
 /// A hook.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hook {
     /// Its name.
     pub name: String,
@@ -89,7 +91,7 @@ pub struct Hook {
 }
 
 /// Body of `POST /v1/apps/{app}/hooks/{name}/rotate`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RotateHook {
     /// The new secret. Left out, one is drawn, and shown in the answer only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +103,7 @@ pub struct RotateHook {
 }
 
 /// Body of `POST /v1/apps/{app}/signing-secret/rotate`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RotateSigningSecret {
     /// For how long the one before signs too; a day when it is left out, `0s` ends it at once, and all
     /// before it.
@@ -110,14 +112,14 @@ pub struct RotateSigningSecret {
 }
 
 /// A secret that was replaced, and still counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OldSecret {
     /// When it counts no more.
     pub until: Moment,
 }
 
 /// Answer to a post.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookPosted {
     /// Number of the message in the inbox.
     pub seq: u64,
@@ -126,7 +128,7 @@ pub struct HookPosted {
 }
 
 /// Answer to `GET /v1/apps/{app}/signing-secret` and to `POST …/rotate`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SigningSecret {
     /// What notifications of the app are signed with, by Standard Webhooks.
     pub secret: String,

@@ -1,12 +1,13 @@
 //! Our own answers about the host: tokens, use, health. Regions, because clients ask.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Code of the one region a host has.
 pub const REGION: &str = "local";
 
 /// Answer to `GET /v1/platform/regions`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Regions {
     /// The one.
     pub nearest: String,
@@ -15,7 +16,7 @@ pub struct Regions {
 }
 
 /// A region.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Region {
     /// Its code.
     pub code: String,
@@ -36,7 +37,7 @@ pub struct Region {
 }
 
 /// Body of `POST /v1/tokens`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateToken {
     /// Its name, for people and events.
     #[serde(default)]
@@ -56,7 +57,7 @@ pub struct CreateToken {
 }
 
 /// A token, without its secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TokenInfo {
     /// Its id.
@@ -75,7 +76,7 @@ pub struct TokenInfo {
 }
 
 /// Answer to `POST /v1/tokens`: the only time the secret is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCreated {
     /// The secret.
     pub token: String,
@@ -85,7 +86,7 @@ pub struct TokenCreated {
 }
 
 /// Answer to `GET …/usage`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Usage {
     /// Seconds in `started`.
@@ -95,8 +96,9 @@ pub struct Usage {
 }
 
 /// Answer to `GET /v1/doctor`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Doctor {
     /// One line each.
+    #[schemars(with = "Vec<super::shapes::HostFinding>")]
     pub findings: Vec<control::Finding>,
 }

@@ -1,5 +1,6 @@
 //! Our own calls about images: pull, import, list, show, prune.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 pub const IMAGE_HEADER: &str = "dormouse-image";
 
 /// Body of `POST /v1/images/pull`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PullImage {
     /// Reference, as Docker writes it: `debian:12`, `registry.example.com/team/web@sha256:…`.
     #[serde(default)]
@@ -15,7 +16,7 @@ pub struct PullImage {
 }
 
 /// A line of the answer to a pull. The last one is [`PullLine::Done`] or [`PullLine::Error`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum PullLine {
     /// The registry is asked what the reference means.
@@ -33,7 +34,7 @@ pub enum PullLine {
 }
 
 /// How far a pull is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PullProgress {
     /// Digest of the image's manifest, once it is known.
@@ -50,7 +51,7 @@ pub struct PullProgress {
 }
 
 /// How far a layer is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LayerProgress {
     /// Its digest.
@@ -64,7 +65,7 @@ pub struct LayerProgress {
 }
 
 /// What came of a pull.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Pulled {
     /// The image.
@@ -77,7 +78,7 @@ pub struct Pulled {
 }
 
 /// Body of `POST /v1/images/import`, unless it is the archive itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImportImage {
     /// Absolute path on the host: root file system tarball, OCI layout or `docker save` file.
     #[serde(default)]
@@ -88,7 +89,7 @@ pub struct ImportImage {
 }
 
 /// An image of this host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ImageInfo {
     /// Reference that it came by first.
@@ -120,7 +121,7 @@ pub struct ImageInfo {
 }
 
 /// Answer to `GET /v1/images/{digest}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ImageDetail {
     /// As in the list.
@@ -135,7 +136,7 @@ pub struct ImageDetail {
 }
 
 /// The image's part of a machine's configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ImageConfig {
     /// `Entrypoint`.
@@ -156,7 +157,7 @@ pub struct ImageConfig {
 }
 
 /// A layer of an image.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageLayer {
     /// Its digest.
     pub digest: String,
@@ -166,7 +167,7 @@ pub struct ImageLayer {
 
 /// Body of `POST /v1/images/prune`: of the images that nobody needs, which go. All of them without
 /// any limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PruneImages {
     /// All but so many, those used last.
@@ -183,7 +184,7 @@ pub struct PruneImages {
 }
 
 /// Answer to a prune.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PrunedImages {
     /// What is gone, or would go.

@@ -1,5 +1,6 @@
 //! Leases: an exclusive write lock on one machine with a time limit.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Header that proves a lease.
@@ -12,7 +13,7 @@ pub const TTL_DEFAULT_S: u64 = 120;
 pub const TTL_MAX_S: u64 = 3_600;
 
 /// Body of `POST …/lease`; the query `?ttl=` says the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseRequest {
     /// How long, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +24,7 @@ pub struct LeaseRequest {
 }
 
 /// A lease.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lease {
     /// Proof of ownership; only shown to its holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +41,7 @@ pub struct Lease {
 
 /// The envelope of the docs (`status`, `data`) with the flat fields of the schema beside it: there
 /// are clients for both.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseReply {
     /// `success`.
     pub status: String,

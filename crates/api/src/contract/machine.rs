@@ -1,12 +1,14 @@
 //! The Machine object and its events, as answers carry them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A machine. `C` is its configuration: JSON, or what is written as such.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, bound(deserialize = "C: Default + Deserialize<'de>"))]
+#[schemars(rename = "Machine", bound = "C: Default + Serialize + JsonSchema")]
 pub struct Machine<C = Value> {
     /// 14 lower-case hex digits.
     pub id: String,
@@ -61,7 +63,7 @@ pub struct Machine<C = Value> {
 }
 
 /// How a check went last.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CheckStatus {
     /// The key of a check of the machine; of a service's check `servicecheck-…`.
@@ -75,7 +77,7 @@ pub struct CheckStatus {
 }
 
 /// The image a machine runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ImageRef {
     /// Host of the registry, or `local` for an imported file.
@@ -91,7 +93,7 @@ pub struct ImageRef {
 }
 
 /// How a machine sleeps with its RAM.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sleep {
     /// `freeze` or `suspend`.
     pub depth: String,
@@ -102,7 +104,7 @@ pub struct Sleep {
 }
 
 /// Why a machine cannot be brought up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// Stable word.
     pub code: String,
@@ -111,7 +113,7 @@ pub struct Failure {
 }
 
 /// Something that happened to a machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// ULID.
     pub id: String,
@@ -135,7 +137,7 @@ pub struct Event {
 }
 
 /// A version of a machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineVersion {
     /// ULID.
     pub version: String,
@@ -144,7 +146,7 @@ pub struct MachineVersion {
 }
 
 /// A page of an organisation's machines.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct OrgMachines {
     /// The page.
@@ -163,7 +165,7 @@ pub struct OrgMachines {
 }
 
 /// A machine in an organisation's list.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct OrgMachine {
     /// Its id.

@@ -3,11 +3,12 @@
 use super::config::{MachineConfig, object};
 use super::duration::GoDuration;
 use super::signal::Signal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Body of `POST …/machines`, and of an update (where `name` and `region` are ignored).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateMachine {
     /// What it should be; only `config.image` is required.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "object")]
@@ -30,20 +31,23 @@ pub struct CreateMachine {
     /// Least version of the app's secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_secrets_version: Option<u64>,
+    /// Give it no secrets of its app as variables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_secrets: Option<bool>,
     /// Update only: only if this is the current version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_version: Option<String>,
 }
 
 /// `{"ok":true}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ok {
     /// Always true.
     pub ok: bool,
 }
 
 /// Answer to `POST …/start`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
     /// State before the call.
     pub previous_state: String,
@@ -54,7 +58,7 @@ pub struct Started {
 }
 
 /// Body of `POST …/stop`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StopRequest {
     /// Instead of the machine's stop signal.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,14 +69,14 @@ pub struct StopRequest {
 }
 
 /// Body of `POST …/signal`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalRequest {
     /// Name or number.
     pub signal: Signal,
 }
 
 /// Answer to `GET …/wait`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitReply {
     /// True.
     pub ok: bool,
@@ -88,7 +92,7 @@ pub struct WaitReply {
 }
 
 /// Body of `PUT` and `PATCH …/metadata`: both merge.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MetadataChange {
     /// New values; `null` or empty removes a key.
     #[serde(default)]
@@ -99,7 +103,7 @@ pub struct MetadataChange {
 }
 
 /// Body of `POST …/metadata/{key}`, and the answer to its `GET`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MetadataValue {
     /// The value.
     #[serde(default)]

@@ -47,6 +47,7 @@ pub use whole::{PeerMemory, PeerState, PolicyNamed, Signals, SignalsNow, Tally, 
 
 pub use govern::{Export, TraceEntry};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Header with the revision that an answer shows or made.
@@ -74,7 +75,7 @@ pub const TRACE_PAGE_MAX: u32 = 1_000;
 pub const DRY_WRITES_MAX: usize = 64;
 
 /// Answer to a write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// The revision after it; the one before it, when it changed nothing.
     pub revision: u64,

@@ -2,12 +2,13 @@
 
 use super::config::object;
 use super::duration::GoDuration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What a machine serves.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Service {
     /// `tcp` (default) or `udp`.
@@ -40,7 +41,7 @@ pub struct Service {
 }
 
 /// A word or a boolean.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Switch {
     /// `false` or `true`.
@@ -50,7 +51,7 @@ pub enum Switch {
 }
 
 /// Where visitors come in.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Port {
     /// One port; excludes the range.
@@ -80,7 +81,7 @@ pub struct Port {
 }
 
 /// Options of the `http` handler.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HttpOptions {
     /// Compress answers that can be.
@@ -104,7 +105,7 @@ pub struct HttpOptions {
 }
 
 /// Changes of answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResponseOptions {
     /// Name to a value, several, or `false` to remove it.
@@ -116,7 +117,7 @@ pub struct ResponseOptions {
 }
 
 /// What becomes of a header.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum HeaderChange {
     /// Only `false`, which removes it.
@@ -128,7 +129,7 @@ pub enum HeaderChange {
 }
 
 /// Options of the `tls` handler.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TlsOptions {
     /// Protocols offered by ALPN.
@@ -143,7 +144,7 @@ pub struct TlsOptions {
 }
 
 /// Options of the `proxy_proto` handler.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ProxyProtoOptions {
     /// `v1` or `v2`.
@@ -152,7 +153,7 @@ pub struct ProxyProtoOptions {
 }
 
 /// How much is too much.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Concurrency {
     /// `connections` or `requests`.
@@ -167,7 +168,7 @@ pub struct Concurrency {
 }
 
 /// How one finds out whether a program is well.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Check {
     /// `tcp` or `http`.
@@ -209,7 +210,7 @@ pub struct Check {
 }
 
 /// A header of a check's request.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CheckHeader {
     /// Its name.

@@ -1,7 +1,9 @@
 //! Signals by name, as the API writes them, or by number, as some clients do.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -129,6 +131,20 @@ impl<'de> Deserialize<'de> for Signal {
             }
         }
         from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Signal {
+    fn schema_name() -> Cow<'static, str> {
+        "Signal".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A signal by its name, or by its number from 1 to 64.",
+            "type": ["string", "integer"],
+            "examples": ["SIGTERM", "SIGRTMIN+3", 15],
+        })
     }
 }
 

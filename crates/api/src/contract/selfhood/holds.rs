@@ -2,11 +2,12 @@
 
 use super::{Moment, Span};
 use ::policy::document::{AlarmText, Missed};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Body of `PUT self/holds/{name}`. Putting one that is there renews it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HoldPut {
     /// How long from now: at most an hour.
@@ -21,7 +22,7 @@ pub struct HoldPut {
 }
 
 /// Something that keeps a machine awake for a while.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hold {
     /// When it ends by itself.
     pub expires_at: Moment,
@@ -34,7 +35,7 @@ pub struct Hold {
 }
 
 /// Answer to `GET self/holds`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holds {
     /// The machine's revision.
     pub revision: u64,
@@ -43,7 +44,7 @@ pub struct Holds {
 }
 
 /// Body of `PUT self/alarms/{name}`: one of `at`, `every`, `cron`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlarmPut {
     /// Once, at this moment: RFC 3339 with an offset.
@@ -64,7 +65,7 @@ pub struct AlarmPut {
 }
 
 /// What becomes of missed firings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlarmMissed {
     /// They are forgotten.
@@ -105,7 +106,7 @@ impl From<&AlarmText> for AlarmPut {
 }
 
 /// An alarm.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Alarm {
     /// Once, at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,7 +136,7 @@ pub struct Alarm {
 }
 
 /// An alarm that has fired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DueAlarm {
     /// Since when it is due.
     pub since: Moment,
@@ -146,7 +147,7 @@ pub struct DueAlarm {
 }
 
 /// Answer to `GET self/alarms`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Alarms {
     /// The machine's revision.
     pub revision: u64,

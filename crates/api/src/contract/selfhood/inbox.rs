@@ -1,6 +1,7 @@
 //! Messages.
 
 use super::{Moment, Span};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Body of `POST self/inbox` as JSON. Any other content type is the text of the message itself; then
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use govern::post::Post;
 
 /// Answer to a post: 201, or 200 when it had been posted before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Posted {
     /// The revision after it.
     pub revision: u64,
@@ -19,7 +20,7 @@ pub struct Posted {
 }
 
 /// A message.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     /// Its number.
     pub seq: u64,
@@ -44,7 +45,7 @@ pub struct Message {
 }
 
 /// What is in an inbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InboxCounts {
     /// Messages that wait for an ack.
     pub depth: u32,
@@ -62,7 +63,7 @@ pub struct InboxCounts {
 }
 
 /// The oldest message that waits for an ack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Oldest {
     /// Its number.
     pub seq: u64,
@@ -71,7 +72,7 @@ pub struct Oldest {
 }
 
 /// Answer to `GET self/inbox`: messages are looked at, not delivered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InboxPage {
     /// The machine's revision.
     pub revision: u64,
@@ -83,7 +84,7 @@ pub struct InboxPage {
 }
 
 /// Body of `POST self/inbox/take`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MessagesTake {
     /// How many at most; 1 when absent.
@@ -95,7 +96,7 @@ pub struct MessagesTake {
 }
 
 /// Answer to a take.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Taken {
     /// The revision after it.
     pub revision: u64,
@@ -107,7 +108,7 @@ pub struct Taken {
 }
 
 /// Body of `POST self/inbox/ack`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessagesAck {
     /// Numbers, at most 100. One that was acknowledged before is passed over.
@@ -115,7 +116,7 @@ pub struct MessagesAck {
 }
 
 /// Answer to an ack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Acked {
     /// The revision after it.
     pub revision: u64,
@@ -124,7 +125,7 @@ pub struct Acked {
 }
 
 /// Answer to `GET self/inbox/dead`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetters {
     /// The machine's revision.
     pub revision: u64,

@@ -1,6 +1,7 @@
 //! Facts and intent.
 
 use super::Moment;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 pub type MemoryPatch = BTreeMap<String, Value>;
 
 /// Answer to `GET self/memory`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
     /// The machine's revision.
     pub revision: u64,
@@ -18,7 +19,7 @@ pub struct Memory {
 }
 
 /// A fact.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fact {
     /// Its value; `null` when it is secret.
     pub value: Value,
@@ -43,7 +44,7 @@ pub struct Fact {
 }
 
 /// Answer to `GET self/memory/{key}`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FactReply {
     /// The machine's revision.
     pub revision: u64,
@@ -55,7 +56,7 @@ pub struct FactReply {
 }
 
 /// What a machine is for, and how far it has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Intent {
     /// As its owner says.
     pub objective: String,
@@ -68,7 +69,7 @@ pub struct Intent {
 }
 
 /// Answer to `GET self/intent`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IntentReply {
     /// The machine's revision.
     pub revision: u64,
@@ -78,7 +79,7 @@ pub struct IntentReply {
 }
 
 /// Body of `PATCH self/intent`; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IntentChange {
     /// What it is for.

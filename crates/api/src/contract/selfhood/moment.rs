@@ -2,7 +2,9 @@
 
 use crate::contract::moment::rfc3339;
 use model::UnixMs;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -59,6 +61,20 @@ impl fmt::Display for Moment {
             0 => f.write_str(&seconds),
             ms => write!(f, "{}.{ms:03}Z", seconds.trim_end_matches('Z')),
         }
+    }
+}
+
+impl JsonSchema for Moment {
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A moment: RFC 3339 with an offset; in answers in UTC.",
+            "type": "string",
+            "format": "date-time",
+        })
     }
 }
 

@@ -1,17 +1,18 @@
 //! Notifications that wait.
 
 use super::Moment;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Answer to `GET self/outbox`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Outbox {
     /// What waits to be delivered, oldest first.
     pub letters: Vec<Letter>,
 }
 
 /// A notification that waits.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Letter {
     /// Its id: the same in every try.
     pub id: String,

@@ -3,13 +3,15 @@
 use super::{
     AlarmPut, Decision, HoldDownPut, HoldPut, IntentChange, MemoryPatch, Moment, Post, RestPut,
 };
+use crate::contract::shapes;
 use model::{Cause, Depth, Want};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Answer to `GET self/policy`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     /// The machine's revision.
     pub revision: u64,
@@ -30,7 +32,7 @@ pub struct Policy {
 }
 
 /// Answer to `PUT self/policy`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicySet {
     /// The revision after it.
     pub revision: u64,
@@ -41,7 +43,7 @@ pub struct PolicySet {
 }
 
 /// Something worth saying about a policy or condition.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// `error`, `warning`, `note`.
     pub severity: String,
@@ -84,7 +86,7 @@ impl From<&::policy::Finding> for Finding {
 }
 
 /// Answer to `POST …/policy/lint`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lint {
     /// It could be set: no finding is an error.
     pub ok: bool,
@@ -96,7 +98,7 @@ pub struct Lint {
 }
 
 /// Body of `POST self/policy/dry-run`; the policy comes first, then the memory, then the writes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DryRunRequest {
     /// The policy that would be set.
@@ -114,7 +116,7 @@ pub struct DryRunRequest {
 }
 
 /// A write of a dry run: `{"post": {"body": "…"}}`, `{"hold": {"NAME": {"ttl": 60}}}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DryWrite {
     /// Facts.
@@ -132,7 +134,7 @@ pub enum DryWrite {
     /// An alarm acknowledged.
     AckAlarm(String),
     /// A message.
-    Post(Post),
+    Post(#[schemars(with = "shapes::Post")] Post),
     /// `rest until`.
     Rest(RestPut),
     /// That taken back.
@@ -146,7 +148,7 @@ pub enum DryWrite {
 }
 
 /// Answer to `POST self/policy/dry-run`: what would be. Nothing has changed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DryRun {
     /// The revision that would be.
     pub revision: u64,
@@ -154,6 +156,7 @@ pub struct DryRun {
     pub decision: Decision,
     /// What the machine would be told, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<(shapes::Want, shapes::Cause)>")]
     pub wish: Option<(Want, Cause)>,
     /// When it would be looked at again although nothing happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,7 +175,7 @@ pub struct DryRun {
 }
 
 /// What a rule says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleSays {
     /// Its id.
     pub id: String,
@@ -191,7 +194,7 @@ pub struct RuleSays {
 }
 
 /// The answer of a condition.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     /// `true`, `false`, `unknown`.
     pub is: String,
@@ -203,7 +206,7 @@ pub struct Answer {
 }
 
 /// A name, and what was read for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ValueRead {
     /// The name as written.
     pub name: String,
@@ -212,7 +215,7 @@ pub struct ValueRead {
 }
 
 /// Somebody who wants something, and what becomes of that.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
     /// Who.
     pub source: String,
@@ -220,6 +223,7 @@ pub struct Candidate {
     pub effect: String,
     /// How deep a rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::Depth>")]
     pub depth: Option<Depth>,
     /// Why it does not prevail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -227,7 +231,7 @@ pub struct Candidate {
 }
 
 /// A message of a `notify` rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notification {
     /// The rule.
     pub rule: String,

@@ -1,15 +1,18 @@
 //! Rests, wakes, notices, hold-down, decisions.
 
 use super::Moment;
+use crate::contract::shapes;
 use model::{Cause, Depth};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Body of `POST self/rest`: the machine goes to rest by its own word.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestPut {
     /// How deep: `freeze`, `suspend` or `stop`, which it is when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::Depth>")]
     pub mode: Option<Depth>,
     /// The condition that wakes it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +26,7 @@ pub struct RestPut {
 }
 
 /// Answer to `POST self/rest`; the rest itself follows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RestAsked {
     /// The revision after it.
     pub revision: u64,
@@ -32,11 +35,12 @@ pub struct RestAsked {
 }
 
 /// A machine's own `rest until`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rest {
     /// Its name in explanations: `self:<revision>`.
     pub name: String,
     /// How deep.
+    #[schemars(with = "shapes::Depth")]
     pub mode: Depth,
     /// The condition that wakes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,10 +58,11 @@ pub struct Rest {
 }
 
 /// Why a machine was last woken, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wake {
     /// Why: `{"cause":"message"}`, `{"cause":"rule","rule":ID}`…
     #[serde(flatten)]
+    #[schemars(with = "shapes::Cause")]
     pub cause: Cause,
     /// When.
     pub at: Moment,
@@ -74,7 +79,7 @@ pub struct Wake {
 }
 
 /// Answer to `GET self/wake`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WakeReply {
     /// The machine's revision.
     pub revision: u64,
@@ -83,12 +88,14 @@ pub struct WakeReply {
 }
 
 /// A rest that is about to happen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
     /// How deep.
+    #[schemars(with = "shapes::Depth")]
     pub mode: Depth,
     /// Why.
     #[serde(flatten)]
+    #[schemars(with = "shapes::Cause")]
     pub cause: Cause,
     /// A hold that is put before then is heard.
     pub deadline: Moment,
@@ -97,14 +104,14 @@ pub struct Notice {
 }
 
 /// Answer to `GET self/notices`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoticeReply {
     /// `null` when none came in time.
     pub notice: Option<Notice>,
 }
 
 /// Body of `PUT self/hold-down`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HoldDownPut {
     /// Why; at most 256 bytes.
@@ -116,7 +123,7 @@ pub struct HoldDownPut {
 }
 
 /// An explicit hold-down.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HoldDown {
     /// Why.
     pub reason: String,
@@ -126,7 +133,7 @@ pub struct HoldDown {
 }
 
 /// Answer to `GET self/hold-down`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HoldDownReply {
     /// The machine's revision.
     pub revision: u64,
@@ -135,7 +142,7 @@ pub struct HoldDownReply {
 }
 
 /// What the governor has decided.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
     /// `up`, `owed`, `down`, `kept`, `held`, `stay`.
     pub stance: String,
@@ -144,6 +151,7 @@ pub struct Decision {
     pub by: Option<String>,
     /// How deep a rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shapes::Depth>")]
     pub depth: Option<Depth>,
     /// The gate that is shut.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,8 +2,10 @@
 
 use ::policy::period::Period;
 use model::DurationMs;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A length of time of at most 366 days: a number of seconds, or a text like `"90s"`, `"1h30m"`. It
@@ -52,6 +54,21 @@ impl<'de> Deserialize<'de> for Span {
             }
         }
         from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A length of time of at most 366 days: seconds, or text with units.",
+            "type": ["string", "integer"],
+            "minimum": 0,
+            "examples": ["90s", "1h30m", 90],
+        })
     }
 }
 

@@ -4,13 +4,15 @@
 //! their moments are Unix milliseconds.
 
 use super::Moment;
+use crate::contract::shapes;
 use govern::TraceEntry;
 use govern::trace::Difference;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Answer to `GET self/explain`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// The machine's revision.
     pub revision: u64,
@@ -32,7 +34,7 @@ pub struct Explanation {
 }
 
 /// Somebody or something that keeps a machine awake.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Keeper {
     /// `requests`, `connections`, `exec`, `outbound`, `direct`, `cpu`, `hold`, `rule`, `alarm`,
@@ -52,7 +54,7 @@ pub struct Keeper {
 }
 
 /// What comes next by time alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Next {
     /// What.
     pub what: String,
@@ -61,18 +63,19 @@ pub struct Next {
 }
 
 /// Answer to `GET self/trace`. With `follow` the answer is its entries alone, one a line.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TracePage {
     /// The machine's revision.
     pub revision: u64,
     /// The end of the chain.
     pub head: TraceHead,
     /// Entries in their order; the next page is `?after=` the last of them.
+    #[schemars(with = "Vec<shapes::TraceEntry>")]
     pub entries: Vec<TraceEntry>,
 }
 
 /// The end of a chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceHead {
     /// Number of the first entry that is kept.
     pub first: u64,
@@ -83,7 +86,7 @@ pub struct TraceHead {
 }
 
 /// Answer to `GET self/trace/verify`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TraceCheck {
     /// The chain holds.
     pub ok: bool,
@@ -99,7 +102,7 @@ pub struct TraceCheck {
 }
 
 /// An entry that is not as it was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokenEntry {
     /// Its number, as it should be.
     pub seq: u64,
@@ -108,7 +111,7 @@ pub struct BrokenEntry {
 }
 
 /// Answer to `GET self/trace/replay`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replays {
     /// No decision differs.
     pub ok: bool,
@@ -121,7 +124,7 @@ pub struct Replays {
 }
 
 /// One decision, made again from what it read then.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {
     /// Number of its entry.
     pub seq: u64,

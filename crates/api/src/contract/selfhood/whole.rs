@@ -3,11 +3,12 @@
 use super::{
     Alarm, Decision, Fact, Hold, HoldDown, InboxCounts, Intent, Moment, Rest, TraceHead, Wake,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Answer to `GET self`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Whole {
     /// Its revision: grows with each change that anybody can see.
     pub revision: u64,
@@ -46,7 +47,7 @@ pub struct Whole {
 }
 
 /// What the platform noticed about a machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Signals {
     /// Exit code of the last run, 128 + n for signal n.
     pub last_exit: Option<i32>,
@@ -62,7 +63,7 @@ pub struct Signals {
 
 /// Answer to `GET self/signals`: what the host sees of a machine now. What is absent is unknown, to
 /// rules too.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalsNow {
     /// The machine's revision.
     pub revision: u64,
@@ -101,7 +102,7 @@ pub struct SignalsNow {
 }
 
 /// What a machine has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Of the day in which something was last counted.
     pub day: Tally,
@@ -115,7 +116,7 @@ pub struct Usage {
 }
 
 /// What was counted in one stretch of the calendar (UTC).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tally {
     /// When the stretch began.
     pub start: Moment,
@@ -128,7 +129,7 @@ pub struct Tally {
 }
 
 /// Which policy a machine has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyNamed {
     /// Name of its content.
     pub hash: String,
@@ -141,7 +142,7 @@ pub struct PolicyNamed {
 }
 
 /// Answer to `GET /v1/peers/{name}/memory`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerMemory {
     /// Id of the peer.
     pub machine: String,
@@ -152,7 +153,7 @@ pub struct PeerMemory {
 }
 
 /// Answer to `GET /v1/peers/{name}/state`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerState {
     /// Id of the peer.
     pub machine: String,
