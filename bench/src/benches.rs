@@ -1,5 +1,6 @@
 //! One file for each benchmark, and what they share.
 
+mod api;
 mod burst;
 mod create;
 mod exec;
@@ -46,6 +47,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         Bench::Wake => wake::run(&setting),
         Bench::Proxy => proxy::run(&setting),
         Bench::Herd => herd::run(&setting),
+        Bench::Api => api::run(&setting),
     }
 }
 

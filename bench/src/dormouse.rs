@@ -50,13 +50,24 @@ struct Endpoint {
 impl Instance {
     /// Starts an instance and gives it the image.
     pub(crate) fn up(scratch: &Scratch, image: &Image) -> anyhow::Result<Self> {
+        Self::up_with(scratch, image, "data", &[])
+    }
+
+    /// The same in the directory `name`, with variables in its environment.
+    pub(crate) fn up_with(
+        scratch: &Scratch,
+        image: &Image,
+        name: &str,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let program = process::beside("dormouse")?;
         for other in ["dormouse-shim", "dormouse-init", "dm"] {
             process::beside(other)?;
         }
-        let data_dir = scratch.dir("data")?;
-        let log = scratch.path("dormouse.log");
+        let data_dir = scratch.dir(name)?;
+        let log = scratch.path(&format!("{name}.log"));
         let mut up = command(&program, &data_dir);
+        up.envs(variables.iter().copied());
         let own_dir = data_dir.clone();
         let end = move |daemon: &Daemon| down(&program, &own_dir, daemon);
         let doors = own_loopback_address();

@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Machines; each benchmark has its default.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) machines: Option<u32>,
-    /// Seconds to watch the sleepers (`idle`, `governor`).
+    /// Seconds to watch the sleepers (`idle`, `governor`), or to write (`api`).
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
     /// Who is measured.
@@ -64,6 +64,8 @@ pub(crate) enum Bench {
     Proxy,
     /// Many knocks at once.
     Herd,
+    /// Calls of the API with a thousand machines, on a good disk and on a slow one.
+    Api,
 }
 
 impl Bench {
@@ -81,6 +83,7 @@ impl Bench {
             Self::Wake => "wake",
             Self::Proxy => "proxy",
             Self::Herd => "herd",
+            Self::Api => "api",
         }
     }
 }

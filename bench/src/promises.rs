@@ -72,7 +72,7 @@ const fn no_slower(
 }
 
 /// All promises that these benchmarks can judge. Source: design, section 9.
-const PROMISES: [Promise; 27] = [
+const PROMISES: [Promise; 35] = [
     at_most("start", "dormouse", "p50_ms", 5.0, 10.0),
     at_most("start", "dormouse", "p99_ms", 12.0, 25.0),
     at_most("start", "dormouse_cold", "p50_ms", 9.0, 25.0),
@@ -100,6 +100,14 @@ const PROMISES: [Promise; 27] = [
     at_least("proxy", "dormouse_large", "of_nginx_pct", 80.0, 50.0),
     at_most("proxy", "dormouse_1", "added_p50_ms", 0.3, 1.0),
     at_most("herd", "one_sleeper", "starts", 1.0, 1.0),
+    at_most("api", "dormouse", "list_ms", 10.0, 20.0),
+    at_most("api", "dormouse", "get_ms", 0.5, 1.0),
+    at_least("api", "dormouse", "writes_per_s", 500.0, 500.0),
+    at_most("api", "dormouse", "write_p99_ms", 10.0, 20.0),
+    at_most("api", "slow_disk", "list_ms", 10.0, 20.0),
+    at_most("api", "slow_disk", "get_ms", 0.5, 1.0),
+    at_least("api", "slow_disk", "writes_per_s", 500.0, 500.0),
+    at_most("api", "slow_disk", "write_p99_ms", 15.0, 20.0),
 ];
 
 /// How a figure stands to its promise.

@@ -186,6 +186,17 @@ impl Api {
         self.call("GET", &format!("/v1/apps/{APP}/machines"), "")
     }
 
+    /// Sets a label of the machine.
+    pub(crate) fn set_label(&mut self, id: &str, key: &str, value: &str) -> anyhow::Result<()> {
+        let body = json!({ "value": value }).to_string();
+        self.on_machine("POST", id, &format!("metadata/{key}"), &body).map(drop)
+    }
+
+    /// Asks for the machine; reading the answer is left to the caller.
+    pub(crate) fn show(&mut self, id: &str) -> anyhow::Result<Reply> {
+        self.call("GET", &format!("/v1/apps/{APP}/machines/{id}"), "")
+    }
+
     /// Destroys the machine, whatever it does.
     pub(crate) fn destroy(&mut self, id: &str) -> anyhow::Result<()> {
         self.call("DELETE", &format!("/v1/apps/{APP}/machines/{id}?force=true"), "").map(drop)
@@ -205,7 +216,7 @@ impl Api {
     }
 
     fn machine(&mut self, id: &str) -> anyhow::Result<Value> {
-        self.call("GET", &format!("/v1/apps/{APP}/machines/{id}"), "")?.value()
+        self.show(id)?.value()
     }
 
     /// Removes an image that no machine uses.

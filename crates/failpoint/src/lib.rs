@@ -16,6 +16,7 @@
 //! | `DORMOUSE_STEP_FAULT` | `twice` | [`step`] answers [`StepFault::RunTwice`] each time |
 //! | `DORMOUSE_STEP_FAULT` | `fail-once:<n>` | the n-th [`step`] answers [`StepFault::Fail`] |
 //! | `DORMOUSE_STEP_FAULT` | `fail-always:<name>` | every [`step`] of that name answers `Fail` |
+//! | `DORMOUSE_DELAY` | `<name>:<ms>` | every [`hit`] of that name takes so long: a slow disk |
 //! | `DORMOUSE_DISK_FULL` | `<n>` | [`io()`] fails with ENOSPC from its n-th call on |
 //!
 //! Counts start at 1 and belong to the process: a child that inherits the environment counts for
@@ -113,6 +114,9 @@ fn hit_armed(plan: &Plan, name: &str) {
     };
     if dies_here {
         die();
+    }
+    if let Some(delay) = plan.delay.as_ref().filter(|delay| delay.name == name) {
+        std::thread::sleep(delay.time);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::time::Duration;
 
 /// When the process kills itself.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,12 +26,20 @@ pub(crate) enum StepPlan {
     FailAlways(String),
 }
 
+/// What takes longer than it would.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Delay {
+    pub(crate) name: String,
+    pub(crate) time: Duration,
+}
+
 /// Everything asked for.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) kill: KillAt,
     pub(crate) log: Option<File>,
     pub(crate) step: StepPlan,
+    pub(crate) delay: Option<Delay>,
     pub(crate) disk_full_from: Option<u64>,
 }
 
@@ -46,6 +55,7 @@ impl Plan {
                 File::options().append(true).create(true).open(path).ok()
             }),
             step: wanted("DORMOUSE_STEP_FAULT", parse_step).unwrap_or(StepPlan::Straight),
+            delay: wanted("DORMOUSE_DELAY", parse_delay),
             disk_full_from: wanted("DORMOUSE_DISK_FULL", parse_count),
         }
     }
@@ -55,6 +65,7 @@ impl Plan {
         self.kill == KillAt::Never
             && self.log.is_none()
             && self.step == StepPlan::Straight
+            && self.delay.is_none()
             && self.disk_full_from.is_none()
     }
 }
@@ -90,6 +101,12 @@ fn parse_step(text: &str) -> Option<StepPlan> {
     }
 }
 
+fn parse_delay(text: &str) -> Option<Delay> {
+    let (name, ms) = text.split_once(':')?;
+    let time = Duration::from_millis(parse_count(ms)?);
+    Some(Delay { name: name.to_owned(), time })
+}
+
 /// Appends `line` with one write, so that lines of several processes never mix.
 pub(crate) fn append_line(mut log: &File, line: &str) {
     log.write_all(line.as_bytes()).expect("the failpoint log is writable");
@@ -106,6 +123,15 @@ mod tests {
         assert_eq!(parse_kill("store.commit.before#2"), Some(named));
         for wrong in ["0", "x", "a#0", "a#", "-1"] {
             assert_eq!(parse_kill(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_delay_is_a_name_and_milliseconds() {
+        let delay = Delay { name: "store.sync".to_owned(), time: Duration::from_millis(5) };
+        assert_eq!(parse_delay("store.sync:5"), Some(delay));
+        for wrong in ["store.sync", "store.sync:", "store.sync:0", "5"] {
+            assert_eq!(parse_delay(wrong), None, "{wrong}");
         }
     }
 
