@@ -172,6 +172,7 @@ mod tests {
             created_at: UnixMs(0),
             expires_at: None,
             revoked_at: None,
+            parent: None,
         }))
     }
 

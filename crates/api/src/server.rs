@@ -5,6 +5,7 @@
 //! a `serve_*` future closes its door and its connections.
 
 mod connections;
+mod limits;
 mod neighbours;
 mod service;
 
@@ -12,8 +13,10 @@ use crate::auth::Identity;
 use crate::v1;
 use connections::Connections;
 use control::Control;
+use limits::Limits;
 use model::MachineId;
 use service::Door;
+use std::num::NonZeroU32;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -26,6 +29,7 @@ pub struct Server {
     inside: Connections,
     local: Connections,
     control: Control,
+    limits: Option<Limits>,
 }
 
 impl Server {
@@ -38,7 +42,18 @@ impl Server {
             inside: Connections::inside(router.clone()),
             local: Connections::local(router),
             control,
+            limits: None,
         }
+    }
+
+    /// The same with `factor` times the rate limits of the Machines API, for holders of tokens.
+    #[must_use]
+    pub fn with_rate_limits(self, factor: NonZeroU32) -> Self {
+        Self { limits: Some(Limits::new(factor)), ..self }
+    }
+
+    fn token_door(&self) -> Door {
+        Door::Token { control: self.control.clone(), limits: self.limits.clone() }
     }
 
     /// Serves TCP connections: callers need a token. Never returns.
@@ -50,7 +65,7 @@ impl Server {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
-                Ok((stream, Door::Token(self.control.clone())))
+                Ok((stream, self.token_door()))
             })
             .await;
     }
@@ -62,7 +77,7 @@ impl Server {
         self.inside
             .serve_shared(async || {
                 let (stream, peer) = listener.accept().await?;
-                Ok((stream, peer.ip(), Door::Token(self.control.clone())))
+                Ok((stream, peer.ip(), self.token_door()))
             })
             .await;
     }
@@ -76,7 +91,7 @@ impl Server {
                 let (stream, _peer) = listener.accept().await?;
                 let door = match stream.peer_cred().map(|peer| peer.uid()) {
                     Ok(uid) if uid == 0 || uid == own_uid => Door::Known(Identity::Local { uid }),
-                    Ok(_) | Err(_) => Door::Token(self.control.clone()),
+                    Ok(_) | Err(_) => self.token_door(),
                 };
                 Ok((stream, door))
             })

@@ -11,6 +11,7 @@ mod files;
 mod governance;
 mod guest;
 mod program;
+mod secrets;
 mod services;
 mod unsupported;
 
@@ -52,7 +53,10 @@ pub(crate) fn typed<T: serde::de::DeserializeOwned>(
     prefix: &str,
 ) -> Result<T, Problem> {
     if !raw.is_object() {
-        return Err(wrong_type(prefix.trim_end_matches('.'), "expected an object"));
+        return Err(match prefix.trim_end_matches('.') {
+            "" => no_object::<T>(raw),
+            place => wrong_type(place, "expected an object"),
+        });
     }
     serde_path_to_error::deserialize(raw).map_err(|error| {
         let place = match error.path().to_string().as_str() {
@@ -61,6 +65,26 @@ pub(crate) fn typed<T: serde::de::DeserializeOwned>(
         };
         wrong_type(&place, error.inner())
     })
+}
+
+/// A body that is no object, in the words that clients know. Source: machines-api 1.3.
+fn no_object<T>(raw: &Value) -> Problem {
+    let kind = match raw {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let wanted = std::any::type_name::<T>().split('<').next().unwrap_or_default();
+    let wanted = wanted.rsplit("::").next().unwrap_or_default();
+    let (initial, rest) = wanted.split_at_checked(1).unwrap_or_default();
+    let text = format!(
+        "json: cannot unmarshal {kind} into Go value of type main.{}{rest}",
+        initial.to_ascii_lowercase()
+    );
+    Problem::new(StatusCode::BAD_REQUEST, "wrong_type", text).hint("send one JSON object")
 }
 
 fn wrong_type(place: &str, why: impl std::fmt::Display) -> Problem {
@@ -95,7 +119,16 @@ pub fn to_spec(config: &MachineConfig) -> Result<MachineSpec, Problem> {
         checks: services::checks(config.checks.as_ref().unwrap_or(&BTreeMap::new()))?,
         is_hidden_in_dns: dns.and_then(|d| d.skip_registration).unwrap_or(false),
         egress: egress::policy(config.egress.as_ref())?,
+        secrets: secrets::secrets(config)?,
     })
+}
+
+/// The size that `config` asks for.
+///
+/// # Errors
+/// 400 `invalid_guest`.
+pub(crate) fn size(config: &MachineConfig) -> Result<model::spec::GuestSize, Problem> {
+    guest::size(config)
 }
 
 /// The entries that have a value.

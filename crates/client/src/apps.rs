@@ -1,8 +1,10 @@
 //! Apps.
 
-use crate::path;
+use crate::path::{self, encoded};
 use crate::{Client, ClientError};
+use api::contract::addresses::AddressAssignments;
 use api::contract::app::DEFAULT_ORG;
+use api::contract::host::{AppUsage, CreateDeployToken, DeployToken};
 use api::contract::{App, AppCreated, AppList, CreateApp};
 
 impl Client {
@@ -41,6 +43,43 @@ impl Client {
     /// [`ClientError`]; code `app_not_found`.
     pub async fn app(&self, name: &str) -> Result<App, ClientError> {
         self.get(&path::app(name, "")).await
+    }
+
+    /// Makes a token that may operate an app and nothing else; its secret is in this answer only.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn create_deploy_token(
+        &self,
+        app: &str,
+        wish: &CreateDeployToken,
+    ) -> Result<DeployToken, ClientError> {
+        self.post(&path::app(app, "/deploy_token"), wish).await
+    }
+
+    /// Addresses on which an app is reached.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn addresses(&self, app: &str) -> Result<AddressAssignments, ClientError> {
+        self.get(&path::app(app, "/ip_assignments")).await
+    }
+
+    /// Metered use of an app between two moments (RFC 3339), machine by machine.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn app_usage(
+        &self,
+        app: &str,
+        since: Option<&str>,
+        until: Option<&str>,
+    ) -> Result<AppUsage, ClientError> {
+        let param = |name: &str, value: Option<&str>| {
+            value.map(|value| format!("{name}={}&", encoded(value))).unwrap_or_default()
+        };
+        let query = format!("{}{}", param("since", since), param("until", until));
+        self.get(&path::app(app, &format!("/usage?{query}"))).await
     }
 
     /// Removes an app, with its machines if `force`.

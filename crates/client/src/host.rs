@@ -2,7 +2,9 @@
 
 use crate::path::{self, encoded};
 use crate::{Client, ClientError};
-use api::contract::{CreateToken, Doctor, Ok as Done, TokenCreated, TokenInfo, Usage};
+use api::contract::index::Index;
+use api::contract::platform::{FindPlacements, Placements};
+use api::contract::{CreateToken, Doctor, Ok as Done, Regions, TokenCreated, TokenInfo, Usage};
 use proxy_proto::message::Description;
 
 impl Client {
@@ -20,6 +22,30 @@ impl Client {
     /// [`ClientError`].
     pub async fn doctor(&self) -> Result<Doctor, ClientError> {
         self.get("/v1/doctor").await
+    }
+
+    /// Where to begin: links, first steps, all operations.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn index(&self) -> Result<Index, ClientError> {
+        self.get("/").await
+    }
+
+    /// How many machines of a size there is room for.
+    ///
+    /// # Errors
+    /// [`ClientError`]; code `invalid_guest`.
+    pub async fn placements(&self, wish: &FindPlacements) -> Result<Placements, ClientError> {
+        self.post("/v1/platform/placements", wish).await
+    }
+
+    /// Regions: this host.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn regions(&self) -> Result<Regions, ClientError> {
+        self.get("/v1/platform/regions").await
     }
 
     /// What the proxy has open, of one app or all.

@@ -5,9 +5,11 @@
 //! connection it kept had been closed meanwhile.
 //!
 //! * [`Client`]: where to, and the calls: [`apps`], [`machines`], [`images`], [`hooks`],
-//!   [`certificates`], [`host`].
+//!   [`certificates`], [`secrets`], [`secret_keys`],
+//!   [`host`].
 //! * [`selfhood`], [`inbox`], [`policy`], [`trace`]: what a machine remembers, and what follows from it.
-//! * [`logs`], [`attach`], the pulls of [`images`], following a [`trace`]: calls that go on.
+//! * [`raw`]: any request, as it is.
+//! * [`logs`], [`attach`], the pulls of [`images`], following a [`trace`] or [`events`]: calls that go on.
 //! * [`error`]: what can go wrong.
 
 pub mod apps;
@@ -16,6 +18,7 @@ mod body;
 pub mod certificates;
 mod connection;
 pub mod error;
+pub mod events;
 pub mod hooks;
 pub mod host;
 pub mod images;
@@ -25,6 +28,9 @@ pub mod logs;
 pub mod machines;
 mod path;
 pub mod policy;
+pub mod raw;
+pub mod secret_keys;
+pub mod secrets;
 pub mod selfhood;
 mod send;
 pub mod trace;
@@ -32,9 +38,11 @@ pub mod trace;
 pub use attach::{AttachReader, AttachWriter};
 pub use connection::Target;
 pub use error::ClientError;
+pub use events::EventStream;
 pub use images::PullStream;
 pub use logs::LogStream;
 pub use machines::StartOutcome;
+pub use raw::{RawAnswer, RawRequest};
 pub use trace::TraceStream;
 
 use api::contract::registry_auth::encode;

@@ -1,4 +1,4 @@
-//! Answers that come line by line, each one JSON object.
+//! Answers that come line by line, each one JSON object or with one in it.
 
 use crate::ClientError;
 use crate::connection::Sender;
@@ -27,14 +27,22 @@ impl Lines {
         Self { path, body: response.into_body(), buffer: Vec::new(), _connection: connection }
     }
 
-    /// The next line; `None` at the end.
+    /// The next line as JSON; `None` at the end.
     pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
+        self.next_line().await?.map(|line| self.parsed(&line)).transpose()
+    }
+
+    /// What of a line is JSON.
+    pub(crate) fn parsed<T: DeserializeOwned>(&self, json: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(json)
+            .map_err(|source| ClientError::Decode { path: self.path.clone(), source })
+    }
+
+    /// The next line with its end; `None` at the end.
+    pub(crate) async fn next_line(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=end).collect();
-                return serde_json::from_slice(&line)
-                    .map(Some)
-                    .map_err(|source| ClientError::Decode { path: self.path.clone(), source });
+                return Ok(Some(self.buffer.drain(..=end).collect()));
             }
             if self.buffer.len() > LINE_MAX_BYTES {
                 let path = self.path.clone();

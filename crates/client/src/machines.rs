@@ -3,6 +3,8 @@
 use crate::path::{self, encoded};
 use crate::{Client, ClientError};
 use api::contract::app::DEFAULT_ORG;
+use api::contract::exec::Line;
+use api::contract::memory::Memory;
 use api::contract::signal::Signal;
 use api::contract::{
     CreateMachine, Event, ExecReply, ExecRequest, LeaseReply, LeaseRequest, Machine,
@@ -38,11 +40,13 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn all_machines(&self) -> Result<Vec<OrgMachine>, ClientError> {
-        let mut machines = Vec::new();
+        let mut machines: Vec<OrgMachine> = Vec::new();
         let mut cursor = String::new();
         loop {
             let path = format!("/v1/orgs/{DEFAULT_ORG}/machines?cursor={}", encoded(&cursor));
             let page: OrgMachines = self.get(&path).await?;
+            // One that has changed meanwhile comes again.
+            machines.retain(|known| !page.machines.iter().any(|new| new.id == known.id));
             machines.extend(page.machines);
             match page.next_cursor {
                 // A page that does not move on would never end.
@@ -95,6 +99,19 @@ impl Client {
         wish: &CreateMachine,
     ) -> Result<Machine, ClientError> {
         self.post(&path::machine(app, id, ""), wish).await
+    }
+
+    /// Puts a new version in place from a raw body.
+    ///
+    /// # Errors
+    /// As [`Client::update_machine`].
+    pub async fn update_machine_raw(
+        &self,
+        app: &str,
+        id: &str,
+        body: &Value,
+    ) -> Result<Machine, ClientError> {
+        self.post(&path::machine(app, id, ""), body).await
     }
 
     /// Destroys a machine, also when it is up if `force`.
@@ -220,7 +237,7 @@ impl Client {
         id: &str,
         command: &[&str],
     ) -> Result<ExecReply, ClientError> {
-        let command = Some(command.iter().map(|word| (*word).to_owned()).collect());
+        let command = Some(Line::Words(command.iter().map(|word| (*word).to_owned()).collect()));
         self.exec(app, id, &ExecRequest { command, ..ExecRequest::default() }).await
     }
 
@@ -246,6 +263,14 @@ impl Client {
     /// [`ClientError`]; code `not_running`.
     pub async fn stats(&self, app: &str, id: &str) -> Result<Usage, ClientError> {
         self.get(&path::machine(app, id, "/stats")).await
+    }
+
+    /// RAM of a machine: its limit, and what it does not use.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ram(&self, app: &str, id: &str) -> Result<Memory, ClientError> {
+        self.get(&path::machine(app, id, "/memory")).await
     }
 
     /// Events, newest first, at most 50.

@@ -76,6 +76,15 @@ impl Capacity {
         Reservation { capacity: Arc::clone(self), size }
     }
 
+    /// How many machines of this size there is room for now, counted up to `most`.
+    pub(crate) fn n_fitting(&self, size: GuestSize, most: u64) -> u64 {
+        let promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ram_mib, cpu_sixteenths) = cost(size);
+        let by_ram = self.ram_mib_max.saturating_sub(promised.ram_mib) / ram_mib.max(1);
+        let left = self.cpu_sixteenths_max.saturating_sub(promised.cpu_sixteenths);
+        by_ram.min(left / cpu_sixteenths.max(1)).min(most)
+    }
+
     /// Says in the reference's words why a machine of this size could never run here.
     pub(crate) fn fit_alone(&self, size: GuestSize) -> Result<(), String> {
         self.fitting(Promised::default().with(size)).map(drop)

@@ -1,8 +1,10 @@
 //! The one face of control.
 
 mod admin;
+mod app_secrets;
 mod create;
 mod doctor;
+mod events;
 mod hooks;
 mod hostnames;
 mod images;
@@ -13,10 +15,15 @@ mod machines;
 mod meters;
 mod network;
 mod proxy;
+mod secret_keys;
 mod secrets;
 mod selfhood;
 
+pub use events::EventFollower;
+pub use secret_keys::SecretKey;
 pub use selfhood::Export;
+
+pub(crate) use events::FollowerPlaces;
 
 use crate::checkpoints;
 use crate::error::ControlError;
@@ -150,14 +157,10 @@ impl Control {
     /// What the store said.
     pub fn apps(&self, org: Option<&str>) -> Answer<Vec<(AppRecord, u64)>> {
         Ok(self.inner.store.read(|reader| {
-            let machines = reader.machine_summaries(&MachineFilter::default())?;
+            let counts = reader.machine_counts()?;
             let apps = reader.apps()?.into_iter().filter(|app| org.is_none_or(|o| app.org == o));
-            Ok(apps
-                .map(|app| {
-                    let n = machines.iter().filter(|machine| machine.app == app.name).count();
-                    (app, n as u64)
-                })
-                .collect())
+            let count_of = |app: &AppRecord| counts.get(&app.name).copied().unwrap_or(0);
+            Ok(apps.map(|app| (count_of(&app), app)).map(|(n, app)| (app, n)).collect())
         })?)
     }
 
@@ -181,6 +184,7 @@ impl Control {
         let delete = move |tx: &store::Tx<'_>| tx.delete_app_and_tombstones(&deleted);
         self.inner.store.write("app.delete", delete).await?;
         self.inner.proxy.app_changed(name.as_str());
+        self.inner.news.send_replace(());
         Ok(())
     }
 

@@ -49,6 +49,22 @@ pub enum ControlError {
         /// What to do instead.
         hint: String,
     },
+    /// The request can be read, and what it asks for cannot be here.
+    #[error("{message}")]
+    Unfit {
+        /// Stable word.
+        code: &'static str,
+        /// A sentence for the user.
+        message: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// What was sealed cannot be opened.
+    #[error("{message}")]
+    Sealed {
+        /// A sentence.
+        message: String,
+    },
     /// The request is right, but something must be done before it.
     #[error("{message}")]
     Precondition {
@@ -117,6 +133,12 @@ pub enum ControlError {
     TooManyStreams {
         /// How many run.
         n_running: usize,
+    },
+    /// As many follow events as may.
+    #[error("{n_now} callers follow events already")]
+    TooManyFollowers {
+        /// How many do.
+        n_now: usize,
     },
     /// Too little of the data file system is free for new machines.
     #[error("the data file system has {free_percent:.1} % free")]

@@ -35,6 +35,8 @@ pub struct CreateMachine {
     pub lease: Option<LeaseWish>,
     /// The text of its policy; wins over that of its image.
     pub policy: Option<String>,
+    /// Least version of its app's secrets.
+    pub min_secrets_version: Option<u64>,
     /// Who asks, for the event.
     pub actor: String,
     /// Who asks.
@@ -60,10 +62,12 @@ pub struct UpdateMachine {
     pub config: serde_json::Value,
     /// Only if this is the current version.
     pub current_version: Option<VersionId>,
-    /// Do not start it afterwards unless it was up.
-    pub skip_launch: bool,
+    /// Start it afterwards also when it was not up.
+    pub launch: bool,
     /// The text of its new policy; with `None` it keeps what it has, unless that came with its image.
     pub policy: Option<String>,
+    /// Least version of its app's secrets.
+    pub min_secrets_version: Option<u64>,
     /// Who asks.
     pub access: ImageAccess,
 }

@@ -1,6 +1,7 @@
 //! What all parts of control share.
 
 use crate::capacity::Capacity;
+use crate::control::FollowerPlaces;
 use crate::egress::EgressRules;
 use crate::error::ControlError;
 use crate::governor::Governor;
@@ -12,16 +13,18 @@ use crate::policies::Policies;
 use crate::proxy::Proxy;
 use crate::pulls::Pulls;
 use crate::shim::ShimPool;
+use crate::vault::Vault;
 use crate::watch::Watchers;
 use model::{BootId, EventId, InstanceTag, MachineId, RunId, UnixMs, VersionId};
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{StoreError, Tx};
 use tokio::io::DuplexStream;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 /// Requests that may wait for one machine. A thousand would be a bug of the caller; more than a few
 /// dozen already means that nobody will read the answers.
@@ -49,6 +52,8 @@ pub struct ControlConfig {
     pub host_cpus: u64,
     /// Region that this host answers for.
     pub region: String,
+    /// Address on which visitors of services are awaited, if they are.
+    pub door_address: Option<IpAddr>,
 }
 
 /// Who answers a machine that speaks to `/.fly/api`.
@@ -68,7 +73,12 @@ pub(crate) struct Inner {
     pub(crate) slots: net::SlotPool,
     pub(crate) shims: Arc<ShimPool>,
     pub(crate) capacity: Arc<Capacity>,
+    pub(crate) vault: Vault,
     pub(crate) watchers: Watchers,
+    /// Rung whenever something has happened to any machine.
+    pub(crate) news: watch::Sender<()>,
+    /// Places of those who follow events.
+    pub(crate) followers: FollowerPlaces,
     /// As `watchers`, for what machines remember.
     pub(crate) self_watchers: Watchers,
     pub(crate) policies: Policies,

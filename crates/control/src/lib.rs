@@ -8,6 +8,7 @@
 //! * [`facade`]: what others may call, as types.
 //! * `machine`: the task of one active machine.
 //! * `governor`: what governs machines from outside any single one of them.
+//! * `app_secrets`, `keys`, `vault`: secrets and keys of apps, and how they are sealed.
 //! * `egress`: where machines may speak to, in the store and in the router.
 //! * `hostnames`: own names of apps and their certificates.
 //! * `hooks`, `notify`: what comes to inboxes from outside, and what `notify` rules send out.
@@ -17,6 +18,7 @@
 //! * `pulls`: images from registries.
 //! * `recover`: starting is recovering.
 
+mod app_secrets;
 mod capacity;
 mod checkpoints;
 pub mod control;
@@ -27,6 +29,7 @@ mod governor;
 mod hooks;
 mod hostnames;
 mod inner;
+mod keys;
 mod leftovers;
 mod logs;
 mod machine;
@@ -41,11 +44,13 @@ mod proxy;
 mod pulls;
 mod recover;
 mod shim;
+mod vault;
 mod watch;
 
+pub use app_secrets::{AppSecret, AppSecrets, SECRET_BYTES_MAX, SECRETS_BYTES_MAX, SECRETS_MAX};
 pub use capacity::{CPU_OVERCOMMIT, RAM_OVERCOMMIT};
 pub use checkpoints::CHECKPOINT_RETENTION;
-pub use control::{Control, Export as SelfExport};
+pub use control::{Control, EventFollower, Export as SelfExport, SecretKey};
 pub use error::{Advice, ControlError, Fault, StateConflict};
 pub use facade::*;
 pub use hooks::{
@@ -59,6 +64,7 @@ pub use hostnames::{
     LookedUp, OwnCertificate, PAGE_MAX as HOSTNAME_PAGE_MAX,
 };
 pub use inner::{ControlConfig, GuestApi};
+pub use keys::{KeyKind, SECRET_KEYS_MAX};
 pub use meters::{Histogram, METER_BOUNDS_S, Metered};
 pub use notify::{NOTIFY_GIVE_UP_AFTER, NOTIFY_WAIT_FIRST, NotifySettings};
 pub use orders::{LOG_MAX_BYTES, LOG_MAX_FILES, PIDS_MAX};
@@ -66,3 +72,5 @@ pub use proxy::{CheckResult, SOCKET_FILE as PROXY_SOCKET_FILE, listen as listen_
 pub use proxy_proto::message::Health as CheckHealth;
 pub use pulls::ImageSettings;
 pub use recover::Parts;
+pub use store::EventsOf;
+pub use vault::SECRETS_KEY_FILE;

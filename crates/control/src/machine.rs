@@ -27,7 +27,7 @@ use crate::facade::{ExecStream, Notice, SelfWritten, StopOverride, Wanted};
 use crate::inner::{Inner, MACHINE_QUEUE_MAX};
 use govern::{Export, Write, Writer};
 use guest_proto::message::{Answer, ExecOrders, Question};
-use model::{Cause, MachineId, Want};
+use model::{Cause, MachineId, VersionId, Want};
 use std::sync::Arc;
 use store::MachineRecord;
 use tokio::sync::{mpsc, oneshot};
@@ -75,6 +75,8 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct VersionChange {
     pub(crate) record: MachineRecord,
+    /// The version that it takes the place of, if only that may be.
+    pub(crate) expected: Option<VersionId>,
     pub(crate) launch: bool,
     /// The text of a policy that it shall have.
     pub(crate) policy: Option<String>,

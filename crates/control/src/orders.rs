@@ -1,8 +1,9 @@
 //! From a machine's record to what a shim needs to run it.
 
+use crate::app_secrets::RunSecrets;
 use crate::inner::ControlConfig;
 use guest_proto::message::{FileOrder, HostsLine, Orders};
-use model::spec::{CpuKind, EngineKind, Persist};
+use model::spec::{CpuKind, EngineKind, MachineFact, Persist};
 use model::{InstanceTag, Run, RunId};
 use net::router::{DNS_V4, DNS_V6};
 use shim_proto::RunSpec;
@@ -71,6 +72,7 @@ pub(crate) fn run_spec(
     record: &MachineRecord,
     run: &Run,
     places: RunPlaces,
+    secrets: &RunSecrets,
 ) -> RunSpec {
     let engine = match record.spec.engine {
         EngineKind::Container | EngineKind::Microvm => EngineSpec::Container(ContainerSpec {
@@ -99,7 +101,7 @@ pub(crate) fn run_spec(
         },
         limits: limits(record),
         stop_signal: stop_signal(record),
-        orders: orders(config, record),
+        orders: orders(config, record, secrets),
     }
 }
 
@@ -114,6 +116,7 @@ fn fake_spec(labels: &BTreeMap<String, String>) -> FakeSpec {
         exit_code: labels.get("fake.exit_code").and_then(|t| t.parse().ok()).unwrap_or(0),
         ignores_stop: is_set("fake.ignores_stop"),
         freeze_fails: is_set("fake.freeze_fails"),
+        freeze_ms: number("fake.freeze_ms").unwrap_or(0),
     }
 }
 
@@ -150,28 +153,32 @@ fn is_pid1(record: &MachineRecord) -> bool {
     })
 }
 
-fn orders(config: &ControlConfig, record: &MachineRecord) -> Orders {
+fn orders(config: &ControlConfig, record: &MachineRecord, secrets: &RunSecrets) -> Orders {
     let program = &record.spec.program;
     let image = &record.image_config;
     let hostname = record.spec.hostname.clone().unwrap_or_else(|| record.id.to_string());
     Orders {
         argv: program.argv(image),
-        env: environment(config, record),
+        env: environment(config, record, secrets),
         user: program.user.clone().unwrap_or_else(|| image.user.clone()),
         working_dir: program.working_dir.clone().unwrap_or_else(|| image.working_dir.clone()),
         hosts: hosts(record, &hostname),
         hostname,
         resolv_conf: resolv_conf(record),
-        files: record.spec.files.iter().map(file_order).collect(),
+        files: record.spec.files.iter().map(|file| file_order(file, secrets)).collect(),
         tty: program.tty,
         pid1: is_pid1(record),
     }
 }
 
-/// The image's environment, then the platform's, then the machine's own.
+/// The image's environment, then secrets, then the platform's, then the machine's own.
 ///
 /// Source of the `FLY_*` names: machines-api 5.2.
-fn environment(config: &ControlConfig, record: &MachineRecord) -> BTreeMap<String, String> {
+fn environment(
+    config: &ControlConfig,
+    record: &MachineRecord,
+    secrets: &RunSecrets,
+) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = record
         .image_config
         .env
@@ -179,6 +186,7 @@ fn environment(config: &ControlConfig, record: &MachineRecord) -> BTreeMap<Strin
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    env.extend(secrets.env.clone());
     let image = &record.image;
     let image_name = format!("{}/{}:{}", image.registry, image.repository, image.tag);
     let group = record.spec.metadata.get("fly_process_group").cloned();
@@ -196,6 +204,22 @@ fn environment(config: &ControlConfig, record: &MachineRecord) -> BTreeMap<Strin
     ];
     env.extend(platform.into_iter().map(|(name, value)| (name.to_owned(), value)));
     env.extend(group.map(|name| ("FLY_PROCESS_GROUP".to_owned(), name)));
+    let facts = record.spec.program.env_from.iter();
+    env.extend(
+        facts
+            .map(|(name, fact)| {
+                let value = match fact {
+                    MachineFact::Id => record.id.to_string(),
+                    MachineFact::Version => record.version.to_string(),
+                    MachineFact::AppName => record.app.to_string(),
+                    MachineFact::PrivateIp => record.v6.to_string(),
+                    MachineFact::Region => config.region.clone(),
+                    MachineFact::Image => env["FLY_IMAGE_REF"].clone(),
+                };
+                (name.clone(), value)
+            })
+            .collect::<Vec<_>>(),
+    );
     env.extend(record.spec.program.env.clone());
     env
 }
@@ -235,11 +259,13 @@ fn resolv_conf(record: &MachineRecord) -> String {
 /// one server, so a program that asks the second one hears nothing else. Source: machines-api 5.4.
 const PLATFORM_DNS: [IpAddr; 2] = [IpAddr::V6(DNS_V6), IpAddr::V4(DNS_V4)];
 
-fn file_order(file: &model::spec::FileSpec) -> FileOrder {
+fn file_order(file: &model::spec::FileSpec, secrets: &RunSecrets) -> FileOrder {
     use base64::Engine as _;
+    let secret = file.secret.as_ref().and_then(|name| secrets.files.get(name));
+    let content = || base64::engine::general_purpose::STANDARD.encode(&file.content);
     FileOrder {
         path: file.guest_path.clone(),
-        content_base64: base64::engine::general_purpose::STANDARD.encode(&file.content),
+        content_base64: secret.cloned().unwrap_or_else(content),
         mode: file.mode,
     }
 }

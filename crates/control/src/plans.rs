@@ -247,6 +247,13 @@ async fn run_once(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(
     if let (PlanKind::Create | PlanKind::Update, "image") = (plan.kind, name) {
         return pulls::prepare(inner, &plan.machine).await;
     }
+    if let Some((pause, fails)) = steps::played(inner, &plan.machine, plan.kind, name)? {
+        tokio::time::sleep(pause).await;
+        if fails {
+            let message = "the fake was told to fail".to_owned();
+            return Err(ControlError::Unfit { code: "fake", message, hint: String::new() });
+        }
+    }
     let (inner, machine) = (Arc::clone(inner), plan.machine.clone());
     let (kind, name) = (plan.kind, name.to_owned());
     tokio::task::spawn_blocking(move || steps::run(&inner, &machine, kind, &name))

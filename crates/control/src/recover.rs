@@ -24,7 +24,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use store::{MachineFilter, NetworkRecord, Store};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 /// Machines taken over at once: the kernel's mount lock makes more of them no faster.
 const ADOPTED_AT_ONCE: usize = 64;
@@ -79,7 +79,10 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
     Ok(Inner {
         capacity: Capacity::new(config.host_ram_mib, config.host_cpus),
         shims: Arc::new(ShimPool::new(config.shim_path.clone(), store.instance())),
+        vault: crate::vault::Vault::new(&config.data_dir),
         watchers: crate::watch::Watchers::default(),
+        news: watch::Sender::new(()),
+        followers: crate::control::FollowerPlaces::default(),
         self_watchers: crate::watch::Watchers::default(),
         policies: crate::policies::Policies::default(),
         hooks: crate::hooks::Hooks::default(),

@@ -11,6 +11,7 @@ use net::router::{Egress, RouterConfig};
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs;
 use std::net::TcpListener;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
         host_ram_mib: host::ram_mib()?,
         host_cpus: host::n_cpus(),
         region: options.region.clone(),
+        door_address: options.proxy.is_on.then(|| host::shown_address(options.proxy.listen)),
     };
     let egress = if options.egress { Egress::Nat } else { Egress::Off };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -93,7 +95,8 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
         notify: options.notify_settings(&images)?,
         images,
     };
-    let result = runtime.block_on(serve(parts, listener, data_dir, runtime_dir));
+    let (rate_limit, places) = (options.rate_limit, (data_dir, runtime_dir));
+    let result = runtime.block_on(serve(parts, listener, places, rate_limit));
     runtime.shutdown_timeout(Duration::from_secs(1));
     let closed = store.close().context("cannot close the store");
     // Of two errors the first says more: the second is often its consequence.
@@ -124,13 +127,17 @@ fn open_store(data_dir: &Path) -> anyhow::Result<Store> {
 async fn serve(
     parts: Parts,
     listener: TcpListener,
-    data_dir: PathBuf,
-    runtime_dir: PathBuf,
+    (data_dir, runtime_dir): (PathBuf, PathBuf),
+    rate_limit: Option<NonZeroU32>,
 ) -> anyhow::Result<()> {
     let instance = parts.store.instance().to_string();
     let control = tokio::task::block_in_place(|| Control::open(parts))
         .map_err(|error| anyhow::Error::new(error).context("cannot open control"))?;
     let server = Server::new(control.clone());
+    let server = match rate_limit {
+        Some(factor) => server.with_rate_limits(factor),
+        None => server,
+    };
     let for_guests = server.clone();
     control.serve_guests(Box::new(move |machine, io| {
         let server = for_guests.clone();

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use model::BootId;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
+use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 
 /// The id of the host's boot.
@@ -45,4 +46,19 @@ pub fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files stays low");
     }
+}
+
+/// `listen` as visitors may know it: of all addresses of the host the one it would leave by.
+pub(crate) fn shown_address(listen: IpAddr) -> IpAddr {
+    if !listen.is_unspecified() {
+        return listen;
+    }
+    // Addresses for documentation: to choose a way there sends nothing.
+    let far = match listen {
+        IpAddr::V4(_) => IpAddr::from([192, 0, 2, 1]),
+        IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
+    };
+    let chosen = UdpSocket::bind((listen, 0))
+        .and_then(|socket| socket.connect((far, 9)).and_then(|()| socket.local_addr()));
+    chosen.map_or(listen, |address| address.ip())
 }

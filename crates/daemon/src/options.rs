@@ -5,6 +5,7 @@ use control::{ImageSettings, NotifySettings};
 use registry::trust::DOCKER_CERTS_DIR;
 use registry::{AllowList, Trust};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// Default data directory.
@@ -42,6 +43,9 @@ pub struct UpOptions {
     pub allow_notify: Vec<String>,
     /// How visitors come in.
     pub proxy: ProxySettings,
+    /// Holders of tokens may call so many times as often as the Machines API lets its own; `None`
+    /// lets them call as often as they like.
+    pub rate_limit: Option<NonZeroU32>,
 }
 
 /// What an instance is told about its proxy.
@@ -124,6 +128,7 @@ impl UpOptions {
             images: ImageOptions::default(),
             allow_notify: Vec::new(),
             proxy: ProxySettings::default(),
+            rate_limit: None,
         }
     }
 
@@ -143,6 +148,9 @@ impl UpOptions {
         }
         args.extend(self.shim.iter().map(|path| format!("--shim={}", path.display())));
         args.extend(self.init.iter().map(|path| format!("--init={}", path.display())));
+        let listen = || format!("--proxy-listen={}", self.proxy.listen);
+        args.push(if self.proxy.is_on { listen() } else { "--no-proxy".to_owned() });
+        args.extend(self.rate_limit.map(|factor| format!("--rate-limit={factor}")));
         args.extend(self.images.control_args());
         args.extend(self.allow_notify.iter().map(|server| format!("--allow-notify={server}")));
         args

@@ -17,6 +17,7 @@ use shim_proto::message::{Timing, Usage};
 use shim_proto::spec::{EngineSpec, FakeSpec};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// One run of the fake.
 #[derive(Debug, Default)]
@@ -81,6 +82,8 @@ impl Engine for Fake {
     }
 
     fn freeze(&mut self) -> Result<(), EngineError> {
+        let freeze_ms = self.knobs.as_ref().map_or(0, |knobs| knobs.freeze_ms);
+        std::thread::sleep(Duration::from_millis(u64::from(freeze_ms)));
         if self.knobs.as_ref().is_some_and(|knobs| knobs.freeze_fails) {
             return Err(EngineError::Told);
         }

@@ -38,7 +38,7 @@ pub enum Cause {
         actor: String,
         /// The caller is the owner and passes `override=1`: deny rules are passed, and traced.
         overrides_deny: bool,
-        /// The caller proved that the lease is its own (or there is none).
+        /// The caller proved that the lease is its own.
         holds_lease: bool,
     },
     /// The machine asked for it itself.

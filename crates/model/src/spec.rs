@@ -4,6 +4,7 @@
 //! the API parses text again.
 
 pub mod egress;
+pub mod secrets;
 pub mod service;
 
 use crate::ids::{Digest, MachineId};
@@ -50,6 +51,9 @@ pub struct MachineSpec {
     /// Where it may speak to beyond its network; everywhere when absent.
     #[serde(default)]
     pub egress: Option<egress::EgressPolicy>,
+    /// Which secrets of its app it gets.
+    #[serde(default)]
+    pub secrets: secrets::SecretsSpec,
 }
 
 /// What to run and as whom.
@@ -63,6 +67,9 @@ pub struct ProgramSpec {
     pub cmd: Option<Vec<String>>,
     /// Environment on top of the image's.
     pub env: BTreeMap<String, String>,
+    /// Variables that hold a fact of the machine.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_from: BTreeMap<String, MachineFact>,
     /// `user[:group]`, names or numbers; the image's when absent.
     pub user: Option<String>,
     /// Working directory; the image's when absent.
@@ -72,6 +79,24 @@ pub struct ProgramSpec {
     /// Run the program as PID 1 of a child namespace: `None` decides by its name (`*/systemd`,
     /// `*/init`).
     pub pid1: Option<bool>,
+}
+
+/// A fact of a machine that its program may be told. Source: machines-api 2.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineFact {
+    /// Its id.
+    Id,
+    /// Its version.
+    Version,
+    /// Its app.
+    AppName,
+    /// Its IPv6 address.
+    PrivateIp,
+    /// Its region.
+    Region,
+    /// Its image.
+    Image,
 }
 
 /// Size of a guest.
@@ -173,11 +198,14 @@ impl Default for RootfsSpec {
 pub struct FileSpec {
     /// Absolute path in the guest.
     pub guest_path: String,
-    /// Content.
+    /// Content; empty when a secret has it.
     #[serde(with = "bytes_as_text")]
     pub content: Vec<u8>,
     /// Permission bits.
     pub mode: u32,
+    /// The secret of its app that holds the content as base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 /// Name resolution in the guest.

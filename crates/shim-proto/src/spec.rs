@@ -75,6 +75,9 @@ pub struct FakeSpec {
     pub ignores_stop: bool,
     /// Freeze fails.
     pub freeze_fails: bool,
+    /// Delay of a freeze in milliseconds.
+    #[serde(default)]
+    pub freeze_ms: u32,
 }
 
 /// Limits of a run.

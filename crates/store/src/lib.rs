@@ -28,8 +28,9 @@ mod writer;
 pub use error::StoreError;
 pub use migrate::SCHEMA_VERSION;
 pub use record::app::{AppRecord, NetworkRecord};
+pub use record::app_secret::{AppSecretRecord, SECRET_GRACE};
 pub use record::checkpoint::CheckpointRecord;
-pub use record::event::{EVENT_PAGE_MAX, EVENTS_KEPT, EventRecord};
+pub use record::event::{EVENT_PAGE_MAX, EVENTS_KEPT, EventRecord, EventsOf};
 pub use record::hook::HookRecord;
 pub use record::hostname::{
     AuthorityRecord, CertificateRecord, CertificateSource, HostnameRecord, HostnameRoute,
@@ -47,6 +48,7 @@ pub use record::retention::{
     METER_RETENTION, PLAN_RETENTION, Swept, TOKEN_RETENTION, TOMBSTONE_RETENTION,
 };
 pub use record::secret::OldSecret;
+pub use record::secret_key::SecretKeyRecord;
 pub use record::selfhood::{SelfhoodRecord, SelfhoodTimer};
 pub use record::token::{TokenReach, TokenRecord, TokenRight, TokenScope};
 pub use record::trace::TraceRecord;

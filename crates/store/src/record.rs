@@ -5,6 +5,7 @@
 //! [`Reader`](crate::Reader), changes are methods of [`Tx`](crate::Tx).
 
 pub mod app;
+pub mod app_secret;
 pub mod checkpoint;
 pub mod event;
 pub mod hook;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod retention;
 pub mod secret;
+pub mod secret_key;
 pub mod selfhood;
 pub mod token;
 pub mod trace;

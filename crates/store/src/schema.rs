@@ -8,7 +8,7 @@
 pub(crate) const APPLICATION_ID: u32 = 0x444d_7365;
 
 /// All migrations; the schema version is how many of them a file has seen.
-pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+pub(crate) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 const V1: &str = "
 CREATE TABLE meta (
@@ -392,4 +392,42 @@ CREATE TABLE authority (
     private_key TEXT NOT NULL,
     expires_at  INTEGER NOT NULL
 ) STRICT;
+";
+
+/// Secrets of apps, keys that never leave this host, and who made a token.
+const V7: &str = "
+-- Grows with each change of the app's secrets or keys.
+ALTER TABLE apps ADD COLUMN secrets_version INTEGER NOT NULL DEFAULT 0;
+
+-- What a secret was from version `since` of its app's secrets on, up to version `until`. A machine
+-- keeps the version it was made with, so what was replaced is kept while a machine has it.
+CREATE TABLE app_secrets (
+    app        TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,
+    name       TEXT NOT NULL,
+    since      INTEGER NOT NULL,
+    until      INTEGER,
+    digest     TEXT NOT NULL,
+    sealed     TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    ended_at   INTEGER,
+    PRIMARY KEY (app, name, since)
+) STRICT;
+CREATE UNIQUE INDEX app_secrets_current ON app_secrets (app, name) WHERE until IS NULL;
+CREATE INDEX app_secrets_ended ON app_secrets (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE secret_keys (
+    app        TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,
+    name       TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    public_key TEXT,
+    sealed     TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (app, name)
+) STRICT, WITHOUT ROWID;
+
+-- The token with which it was made: it is withdrawn with that.
+ALTER TABLE tokens ADD COLUMN parent TEXT;
+CREATE INDEX tokens_by_parent ON tokens (parent) WHERE parent IS NOT NULL;
 ";

@@ -227,9 +227,9 @@ pub struct File {
     /// Permission bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
-    /// Not supported.
+    /// The secret of the app that holds the content as base64.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret_name: Option<Value>,
+    pub secret_name: Option<String>,
     /// Not supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_config: Option<Value>,
@@ -293,12 +293,39 @@ pub struct Process {
     /// On top of the machine's environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<BTreeMap<String, Option<String>>>,
-    /// Not supported.
+    /// Variables that hold a fact of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub env_from: Option<Value>,
-    /// Not supported.
+    pub env_from: Option<Vec<EnvFrom>>,
+    /// The only secrets of the app that it gets; all when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub secrets: Option<Value>,
+    pub secrets: Option<Vec<Secret>>,
+    /// It gets no secrets but those listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore_app_secrets: Option<bool>,
+}
+
+/// A fact of the machine as a variable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct EnvFrom {
+    /// Name of the variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env_var: Option<String>,
+    /// `id`, `version`, `app_name`, `private_ip`, `region`, `image`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field_ref: Option<String>,
+}
+
+/// A secret as a variable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Secret {
+    /// Name of the variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env_var: Option<String>,
+    /// Name of the secret; that of the variable when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// Reads an object or `null`. Derived readers alone would take a list for an object, too.

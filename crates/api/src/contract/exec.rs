@@ -14,9 +14,9 @@ pub const TIMEOUT_MAX_S: u64 = 60;
 /// Body of `POST …/exec`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecRequest {
-    /// Program and arguments.
+    /// Program and arguments; a single text is split as a shell would.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
+    pub command: Option<Line>,
     /// The same as one line, split as a shell would (or already split). Deprecated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmd: Option<Line>,
@@ -48,6 +48,17 @@ pub enum Line {
     Text(String),
     /// Split already.
     Words(Vec<String>),
+}
+
+impl Line {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(line) => line.is_empty(),
+            Self::Words(words) => words.is_empty(),
+        }
+    }
 }
 
 /// Answer to `POST …/exec`: also when the command failed.

@@ -73,6 +73,9 @@ pub struct TokenInfo {
     /// RFC 3339; absent is never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// Id of the token it was made with; it is withdrawn with that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
 }
 
 /// Answer to `POST /v1/tokens`: the only time the secret is shown.
@@ -85,10 +88,53 @@ pub struct TokenCreated {
     pub info: TokenInfo,
 }
 
+/// Body of `POST /v1/apps/{app}/deploy_token`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreateDeployToken {
+    /// Life, e.g. `24h`; for ever when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<super::GoDuration>,
+}
+
+/// Answer to `POST /v1/apps/{app}/deploy_token`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeployToken {
+    /// The secret of a token that may operate the app and nothing else.
+    pub token: String,
+}
+
 /// Answer to `GET …/usage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Usage {
+    /// Seconds in `started`.
+    pub started_s: f64,
+    /// CPU seconds used by runs that have ended.
+    pub cpu_s: f64,
+}
+
+/// Answer to `GET /v1/apps/{app}/usage`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AppUsage {
+    /// Seconds in `started`, of all machines together.
+    pub started_s: f64,
+    /// CPU seconds used by runs that have ended.
+    pub cpu_s: f64,
+    /// From when on, RFC 3339.
+    pub since: String,
+    /// Until when.
+    pub until: String,
+    /// Each machine's, also of those that are destroyed.
+    pub machines: Vec<MachineUsage>,
+}
+
+/// Metered use of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct MachineUsage {
+    /// The machine.
+    pub machine_id: String,
     /// Seconds in `started`.
     pub started_s: f64,
     /// CPU seconds used by runs that have ended.

@@ -1,5 +1,6 @@
 //! The Machine object and its events, as answers carry them.
 
+use super::lease::Lease;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,6 +44,9 @@ pub struct Machine<C = Value> {
     /// Nonce of the lease that was taken with the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
+    /// Its lease, without the nonce; only with `include_leases`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// RFC 3339.
     pub created_at: String,
     /// RFC 3339.

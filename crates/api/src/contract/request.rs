@@ -19,7 +19,7 @@ pub struct CreateMachine {
     /// Any valid region expression; all mean this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Prepare, but do not start.
+    /// Prepare, but do not start. An update leaves a machine down that was down, unless this is false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_launch: Option<bool>,
     /// Create it cordoned.

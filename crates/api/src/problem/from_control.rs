@@ -57,6 +57,7 @@ fn answer(error: &ControlError, machine: Option<&MachineId>) -> (StatusCode, Str
         ControlError::Invalid { message, .. } => {
             (StatusCode::BAD_REQUEST, format!("invalid_argument: {message}"))
         }
+        ControlError::Unfit { message, .. } => (StatusCode::UNPROCESSABLE_ENTITY, message.clone()),
         ControlError::Precondition { message, .. } => precondition(message),
         ControlError::Hostname(refused) => {
             (StatusCode::UNPROCESSABLE_ENTITY, format!("Validation failed: {refused}"))
@@ -74,6 +75,7 @@ fn answer(error: &ControlError, machine: Option<&MachineId>) -> (StatusCode, Str
         ControlError::SelfUnreadable { .. } => internal(error),
         ControlError::SelfRate { .. }
         | ControlError::Busy { .. }
+        | ControlError::TooManyFollowers { .. }
         | ControlError::TooManyStreams { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, format!("rate limit exceeded: {error}"))
         }
@@ -90,7 +92,9 @@ fn answer(error: &ControlError, machine: Option<&MachineId>) -> (StatusCode, Str
         | ControlError::Shim { .. }
         | ControlError::Planted { .. }
         | ControlError::ShuttingDown => unavailable(sentence(error)),
-        ControlError::UnknownStep { .. } | ControlError::Bug { .. } => internal(error),
+        ControlError::UnknownStep { .. }
+        | ControlError::Sealed { .. }
+        | ControlError::Bug { .. } => internal(error),
     }
 }
 
@@ -139,6 +143,9 @@ fn in_state(state: &str, asked: Asked) -> (StatusCode, String) {
     let verb = verb(asked);
     match StateConflict::of(state, asked) {
         StateConflict::StillStarting => aborted("machine still attempting to start"),
+        StateConflict::BeingReplaced if asked == Asked::Update => {
+            aborted("machine getting replaced, refusing to update")
+        }
         StateConflict::BeingReplaced => {
             precondition(format!("machine getting replaced, refusing to {verb}"))
         }

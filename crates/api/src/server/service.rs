@@ -2,6 +2,7 @@
 //! panics.
 
 use super::ConnectionHold;
+use super::limits::Limits;
 use crate::auth::{Identity, bearer_tokens};
 use crate::contract::host::REGION;
 use crate::problem::Problem;
@@ -25,7 +26,12 @@ pub(super) enum Door {
     /// By the connection itself.
     Known(Identity),
     /// By the token of each request, which control knows.
-    Token(Control),
+    Token {
+        /// Who knows it.
+        control: Control,
+        /// How much its holder may ask, if that is bounded.
+        limits: Option<Limits>,
+    },
 }
 
 /// The service of one connection.
@@ -45,7 +51,7 @@ impl Service {
     fn identity<B>(&self, request: &Request<B>) -> Result<Option<Identity>, Problem> {
         let control = match &self.door {
             Door::Known(identity) => return Ok(Some(identity.clone())),
-            Door::Token(control) => control,
+            Door::Token { control, .. } => control,
         };
         let header = request.headers().get(header::AUTHORIZATION);
         let Some(text) = header.and_then(|value| value.to_str().ok()) else { return Ok(None) };
@@ -61,6 +67,11 @@ impl Service {
     async fn answer(self, mut request: Request<Body>) -> Response<Body> {
         match self.identity(&request) {
             Ok(Some(identity)) => {
+                if let Door::Token { limits: Some(limits), .. } = &self.door
+                    && let Err(problem) = limits.admit(&identity, &request)
+                {
+                    return problem.into_response();
+                }
                 request.extensions_mut().insert(identity);
             }
             // Routes that need a caller answer 401; `/healthz` and unknown paths do not.

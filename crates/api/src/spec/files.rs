@@ -41,9 +41,16 @@ fn one(field: &str, file: &File) -> Result<FileSpec, Problem> {
         return Err(Problem::invalid("invalid_file", message)
             .hint("begin it with `/`, without `..`, without a `/` at its end"));
     }
-    let Some(text) = &file.raw_value else {
+    let secret = file.secret_name.clone().filter(|name| !name.is_empty());
+    if secret.is_some() && file.raw_value.as_ref().is_some_and(|text| !text.is_empty()) {
+        let message = format!("{field}.raw_value and {field}.secret_name exclude each other");
+        return Err(Problem::invalid("invalid_file", message)
+            .hint("give the content as base64, or name the secret that has it"));
+    }
+    let none = secret.as_ref().map(|_| String::new());
+    let Some(text) = file.raw_value.as_ref().or(none.as_ref()) else {
         return Err(Problem::invalid("invalid_file", format!("{field}.raw_value is required"))
-            .hint("give the content as base64; an empty text is an empty file"));
+            .hint("give the content as base64, or `secret_name`; an empty text is an empty file"));
     };
     let content = STANDARD.decode(text.trim_ascii()).map_err(|error| {
         Problem::invalid("invalid_file", format!("{field}.raw_value is not base64: {error}"))
@@ -57,7 +64,7 @@ fn one(field: &str, file: &File) -> Result<FileSpec, Problem> {
         )
         .hint("JSON has no octal numbers: 0644 is 420, 0755 is 493"));
     }
-    Ok(FileSpec { guest_path: path.to_owned(), content, mode })
+    Ok(FileSpec { guest_path: path.to_owned(), content, mode, secret })
 }
 
 fn is_file_path(path: &str) -> bool {

@@ -1,9 +1,10 @@
 //! What to run: `init`, a single process, environment.
 
 use super::present;
-use crate::contract::config::{Init, MachineConfig, Process};
+use crate::contract::config::{EnvFrom, Init, MachineConfig, Process};
 use crate::problem::Problem;
-use model::spec::ProgramSpec;
+use model::spec::{MachineFact, ProgramSpec};
+use std::collections::BTreeMap;
 
 /// Longest argument or `NAME=value`, its end included. Source: execve(2), `MAX_ARG_STRLEN`.
 const STRING_MAX_BYTES: usize = 128 * 1024;
@@ -11,6 +12,16 @@ const STRING_MAX_BYTES: usize = 128 * 1024;
 /// Most bytes of arguments and environment together: a quarter of the usual 8 MiB stack, as
 /// execve(2) counts, less room for pointers and for what image and platform add.
 const STRINGS_MAX_BYTES: usize = 1024 * 1024;
+
+/// Words of the facts.
+const FACTS: [(&str, MachineFact); 6] = [
+    ("id", MachineFact::Id),
+    ("version", MachineFact::Version),
+    ("app_name", MachineFact::AppName),
+    ("private_ip", MachineFact::PrivateIp),
+    ("region", MachineFact::Region),
+    ("image", MachineFact::Image),
+];
 
 pub(super) fn program(config: &MachineConfig) -> Result<ProgramSpec, Problem> {
     let none = Init::default();
@@ -27,6 +38,7 @@ pub(super) fn program(config: &MachineConfig) -> Result<ProgramSpec, Problem> {
         entrypoint: pick(|p| &p.entrypoint, &init.entrypoint),
         cmd: pick(|p| &p.cmd, &init.cmd),
         env,
+        env_from: facts(process)?,
         user: process.and_then(|p| p.user.clone()).or_else(|| init.user.clone()).filter(is_set),
         working_dir: init.working_dir.clone().filter(is_set),
         tty: init.tty.unwrap_or(false),
@@ -38,6 +50,25 @@ pub(super) fn program(config: &MachineConfig) -> Result<ProgramSpec, Problem> {
             .hint("begin it with `/`"));
     }
     Ok(program)
+}
+
+/// Variables that hold facts of the machine.
+fn facts(process: Option<&Process>) -> Result<BTreeMap<String, MachineFact>, Problem> {
+    let listed = process.and_then(|process| process.env_from.as_deref()).unwrap_or_default();
+    let fact = |entry: &EnvFrom| {
+        let name = entry.env_var.clone().unwrap_or_default();
+        let word = entry.field_ref.as_deref().unwrap_or_default();
+        match FACTS.iter().find(|(known, _)| *known == word) {
+            Some((_, fact)) if !name.is_empty() && !name.contains(['=', '\0']) => Ok((name, *fact)),
+            Some(_) | None => {
+                let message = format!("config.processes[].env_from `{name}` from `{word}`");
+                let known = FACTS.map(|(word, _)| word).join(", ");
+                Err(Problem::invalid("invalid_env", message)
+                    .hint(format!("name a variable and one of {known}")))
+            }
+        }
+    };
+    listed.iter().map(fact).collect()
 }
 
 #[allow(clippy::ptr_arg, reason = "passed to `Option<String>::filter`, which gives `&String`")]

@@ -2,7 +2,8 @@
 
 use super::{echoed, normalised, parse, to_spec};
 use crate::problem::Problem;
-use model::spec::{CpuKind, EngineKind, MachineSpec, Persist, RestartMode};
+use model::spec::secrets::{SecretVariable, SecretsEnv};
+use model::spec::{CpuKind, EngineKind, MachineFact, MachineSpec, Persist, RestartMode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -123,13 +124,11 @@ fn unsupported_fields_are_never_ignored() {
         (json!({"statics": [{}, {"guest_path": "/a"}]}), "`config.statics`"),
         (json!({"cache_drive": {"size_mb": 1}}), "`config.cache_drive`"),
         (json!({"processes": [{"cmd": ["a"]}, {"cmd": ["b"]}]}), "`config.processes`"),
-        (json!({"processes": [{"secrets": [{"env_var": "A"}]}]}), "`config.processes[].secrets`"),
         (json!({"guest": {"gpus": 1}}), "`config.guest.gpus`"),
         (json!({"guest": {"gpu_kind": "a10"}}), "`config.guest.gpu_kind`"),
         (json!({"guest": {"max_memory_mb": 1024}}), "`config.guest.max_memory_mb`"),
         (json!({"init": {"swap_size_mb": 512}}), "`config.init.swap_size_mb`"),
         (json!({"dns": {"dns_forward_rules": [{"basename": "a"}]}}), "dns_forward_rules"),
-        (json!({"files": [{"guest_path": "/a", "secret_name": "S"}]}), "secret_name"),
         (json!({"restart": {"policy": "spot-price"}}), "`config.restart.policy`"),
         (json!({"engine": "microvm"}), "`config.engine`"),
     ] {
@@ -155,6 +154,54 @@ fn the_program_merges_init_and_a_single_process() {
     assert_eq!((program.tty, program.pid1), (true, Some(true)));
     assert_eq!(program.user.as_deref(), Some("www"));
     assert_eq!(program.working_dir.as_deref(), Some("/srv"));
+}
+
+#[test]
+fn a_process_may_choose_among_the_app_s_secrets() {
+    let env = |process: Value| accept(json!({"processes": [process]})).secrets.env;
+    let only = |pairs: &[(&str, &str)]| {
+        SecretsEnv::Only(
+            pairs
+                .iter()
+                .map(|(env_var, name)| SecretVariable {
+                    env_var: (*env_var).to_owned(),
+                    name: (*name).to_owned(),
+                })
+                .collect(),
+        )
+    };
+    assert_eq!(accept(json!({})).secrets.env, SecretsEnv::All);
+    assert_eq!(env(json!({"secrets": [], "ignore_app_secrets": false})), SecretsEnv::All);
+    assert_eq!(env(json!({"ignore_app_secrets": true})), SecretsEnv::none());
+    assert_eq!(
+        env(json!({"secrets": [{"env_var": "A"}, {"env_var": "B", "name": "C"}, {"name": "D"}]})),
+        only(&[("A", "A"), ("B", "C"), ("D", "D")])
+    );
+    refuse(json!({"processes": [{"secrets": [{}]}]}), 400, "invalid_secret", "names no variable");
+    let file = |more: Value| {
+        let mut file = json!({"guest_path": "/key"});
+        file.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
+        json!({"files": [file]})
+    };
+    let spec = accept(file(json!({"secret_name": "S", "raw_value": ""})));
+    assert_eq!(spec.files[0].secret.as_deref(), Some("S"));
+    assert_eq!(spec.named_secrets().collect::<Vec<_>>(), ["S"]);
+    refuse(file(json!({"secret_name": "S", "raw_value": "aGk="})), 400, "invalid_file", "exclude");
+    refuse(file(json!({"secret_name": ""})), 400, "invalid_file", "raw_value");
+}
+
+#[test]
+fn a_process_may_be_told_facts_of_its_machine() {
+    let from = |entry: Value| json!({"processes": [{"env_from": [entry]}]});
+    let program = accept(from(json!({"env_var": "WHO", "field_ref": "id"}))).program;
+    assert_eq!(program.env_from, BTreeMap::from([("WHO".to_owned(), MachineFact::Id)]));
+    for entry in [
+        json!({"env_var": "A"}),
+        json!({"field_ref": "id"}),
+        json!({"env_var": "A", "field_ref": "x"}),
+    ] {
+        refuse(from(entry), 400, "invalid_env", "env_from");
+    }
 }
 
 #[test]

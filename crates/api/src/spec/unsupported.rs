@@ -8,7 +8,6 @@ const GPU: &str = "leave it out: this host lends no GPU";
 const KERNEL: &str = "leave it out: a container shares the kernel of its host";
 const VOLUMES: &str =
     "the machine's own disk is kept through stop and update (`rootfs.persist`); volumes come later";
-const SECRETS: &str = "pass the value in `env` or `files[].raw_value`; app secrets come later";
 const NAMES: &str = "list servers in `dns.nameservers`; names are not forwarded by rule";
 
 /// Refuses the first field that asks for something this host does not do.
@@ -51,14 +50,8 @@ pub(super) fn refuse_all(config: &MachineConfig) -> Result<(), Problem> {
         refuse("config.dns.hostname_fqdn", dns.hostname_fqdn.as_ref(), "use `dns.hostname`")?;
     }
     for file in config.files.iter().flatten() {
-        refuse("config.files[].secret_name", file.secret_name.as_ref(), SECRETS)?;
         let hint = "write the content into `raw_value`";
         refuse("config.files[].image_config", file.image_config.as_ref(), hint)?;
-    }
-    for process in config.processes.iter().flatten() {
-        refuse("config.processes[].secrets", process.secrets.as_ref(), SECRETS)?;
-        let hint = "the machine's own facts are in the `FLY_*` variables";
-        refuse("config.processes[].env_from", process.env_from.as_ref(), hint)?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(super) const DRAIN_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Longest time a caller takes to send its body.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The body as a JSON object; an empty body is `{}`, whatever its content type.
+/// The body as JSON; an empty body is `{}`, whatever its content type.
 #[derive(Debug)]
 pub(crate) struct JsonBody(pub(crate) Value);
 
@@ -32,18 +32,18 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 impl JsonBody {
-    /// The body as `T`.
+    /// The body as `T`, which is an object.
     pub(crate) fn to<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         typed(&self.0, "")
     }
 }
 
-/// Reads the body of `request` as a JSON object.
+/// Reads the body of `request` as JSON.
 pub(crate) async fn read_json(request: Request) -> Result<Value, Problem> {
     read_json_within(BODY_TIMEOUT, request).await
 }
 
-/// Reads the body of `request` as a JSON object; the caller has `limit` to send it.
+/// Reads the body of `request` as JSON; the caller has `limit` to send it.
 pub(crate) async fn read_json_within(limit: Duration, request: Request) -> Result<Value, Problem> {
     let bytes = read_body(limit, BODY_MAX_BYTES, request).await?;
     if bytes.trim_ascii().is_empty() {
@@ -53,16 +53,7 @@ pub(crate) async fn read_json_within(limit: Duration, request: Request) -> Resul
         Problem::invalid("bad_json", format!("the body is not JSON: {error}"))
             .hint("send one JSON object; text must be UTF-8")
     })?;
-    let kind = match &value {
-        Value::Null => return Ok(Value::Object(serde_json::Map::new())),
-        Value::Object(_) => return Ok(value),
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-    };
-    let text = format!("json: cannot unmarshal {kind} into an object");
-    Err(Problem::new(StatusCode::BAD_REQUEST, "wrong_type", text).hint("send one JSON object"))
+    Ok(if value.is_null() { Value::Object(serde_json::Map::new()) } else { value })
 }
 
 /// Reads the body of `request`: at most `max_bytes` of it, which the caller has `limit` to send.

@@ -91,6 +91,13 @@ pub(super) struct OnMachine {
     pub(super) nonce: Option<String>,
 }
 
+impl OnMachine {
+    /// What control answered about this machine.
+    pub(super) fn problem(&self, error: &ControlError) -> Problem {
+        Problem::from_control(error, Some(&self.record.id))
+    }
+}
+
 /// The machine of the path, to look at.
 #[derive(Debug)]
 pub(super) struct Read(pub(super) OnMachine);
@@ -151,7 +158,7 @@ async fn machine_of(
         Identity::Local { .. } | Identity::Token(_) => Cause::Api {
             actor: who.actor(),
             overrides_deny: who.is_owner() && asks_override(parts.uri.query()),
-            holds_lease: control.passes_lease(&record, nonce.as_deref()),
+            holds_lease: control.holds_lease(&record, nonce.as_deref()),
         },
     };
     Ok(OnMachine { record, cause, who, nonce })

@@ -4,8 +4,7 @@ use super::extract::Caller;
 use super::query::Params;
 use super::{Answer, reply, view};
 use crate::auth::{Need, Target};
-use crate::contract::host::REGION;
-use crate::contract::{Doctor, Ok, Region, Regions};
+use crate::contract::{Doctor, Ok};
 use crate::problem::Problem;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,17 +14,6 @@ use model::AppName;
 /// `GET /healthz`: no token needed, nothing told.
 pub(super) async fn healthz() -> axum::Json<Ok> {
     axum::Json(Ok { ok: true })
-}
-
-/// `GET /v1/platform/regions`.
-pub(super) async fn regions(_who: Caller) -> Answer {
-    let here = Region {
-        code: REGION.to_owned(),
-        name: "This host".to_owned(),
-        geo_region: "local".to_owned(),
-        ..Region::default()
-    };
-    reply::ok(&Regions { nearest: REGION.to_owned(), regions: vec![here] })
 }
 
 /// `GET /v1/doctor`.

@@ -49,14 +49,14 @@ pub(super) async fn exec(
 }
 
 fn argv(wish: &ExecRequest) -> Result<Vec<String>, Problem> {
-    let argv = match (&wish.command, &wish.cmd) {
-        (Some(words), _) if !words.is_empty() => words.clone(),
-        (_, Some(Line::Words(words))) => words.clone(),
-        (_, Some(Line::Text(line))) => shell_words::split(line).ok_or_else(|| {
-            Problem::invalid("invalid_command", "a quote in `cmd` is not closed")
+    let given = wish.command.as_ref().filter(|line| !line.is_empty());
+    let argv = match given.or(wish.cmd.as_ref()) {
+        Some(Line::Words(words)) => words.clone(),
+        Some(Line::Text(line)) => shell_words::split(line).ok_or_else(|| {
+            Problem::invalid("invalid_command", "a quote in the command is not closed")
                 .hint("send `command` as a list of words")
         })?,
-        (_, None) => Vec::new(),
+        None => Vec::new(),
     };
     command(argv)
 }

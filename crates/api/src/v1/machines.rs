@@ -1,25 +1,26 @@
 //! Machines: list, create, show, update, destroy, and what is remembered of them.
 
 use super::body::JsonBody;
+use super::events::LIMIT_DEFAULT;
 use super::extract::{Caller, OnMachine, Operate, OperateApp, Read, ReadApp};
-use super::query::{Params, wrong};
+use super::page::Place;
+use super::query::Params;
 use super::registry_auth::RegistryAuth;
 use super::{Answer, reply, view};
 use crate::auth::{Identity, Need, Target};
 use crate::contract::image::IMAGE_HEADER;
+use crate::contract::moment::rfc3339;
 use crate::contract::{CreateMachine, Event, Machine, OrgMachines, lease};
 use crate::problem::Problem;
 use crate::spec;
 use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use control::{Control, LeaseWish, MachineFilter, UpdateMachine};
+use model::spec::secrets::SecretsEnv;
 use model::{DurationMs, MachineSpec};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use store::MachineRecord;
-
-/// Events in one answer when the caller names no limit, and at most.
-const EVENTS_DEFAULT: u64 = 20;
-const EVENTS_MAX: u64 = 50;
 
 /// Longest reason in a header: foreign text may be in it.
 const REASON_MAX_CHARS: usize = 300;
@@ -36,15 +37,23 @@ pub(super) async fn list(
     let filter = filter(&params)?;
     let app = Some(&app);
     let problem = |e| Problem::from_control(&e, None);
+    let leases = match params.flag("include_leases")? {
+        true => control.leases(app).map_err(problem)?,
+        false => BTreeMap::new(),
+    };
+    let lease_of = |id| leases.get(id).map(|lease| view::lease(lease, false));
     if params.flag("summary")? {
         let found = control.machine_summaries(app, &filter).map_err(problem)?;
         let found = found.iter().filter(|machine| is_in_region(&machine.region, &params));
-        reply::ok(&found.map(view::summary).collect::<Vec<_>>())
+        let listed =
+            found.map(|machine| Machine { lease: lease_of(&machine.id), ..view::summary(machine) });
+        reply::ok(&listed.collect::<Vec<_>>())
     } else {
         let found = control.machine_listings(app, &filter).map_err(problem)?;
         let found = found.iter().filter(|listing| is_in_region(&listing.summary.region, &params));
         let listed = found.map(|listing| Machine {
             checks: view::checks_of_summary(&listing.summary, control.checks(&listing.summary.id)),
+            lease: lease_of(&listing.summary.id),
             ..view::listed(listing)
         });
         reply::ok(&listed.collect::<Vec<_>>())
@@ -63,10 +72,11 @@ fn filter(params: &Params) -> Result<MachineFilter, Problem> {
 }
 
 fn is_in_region(region: &str, params: &Params) -> bool {
-    params.text("region").is_none_or(|wanted| wanted == region)
+    let mut wanted = params.list("region").peekable();
+    wanted.peek().is_none() || wanted.any(|wanted| wanted == region)
 }
 
-/// `GET /v1/orgs/{org}/machines`: by id, in pages.
+/// `GET /v1/orgs/{org}/machines`: in the order of their last change, in pages.
 pub(super) async fn list_of_org(
     State(control): State<Control>,
     who: Caller,
@@ -75,37 +85,28 @@ pub(super) async fn list_of_org(
 ) -> Answer {
     let limit = params.number("limit")?.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let limit = usize::try_from(limit).expect("at most PAGE_MAX");
-    let updated_after = params.text("updated_after").unwrap_or_default();
-    if !updated_after.is_empty() && !updated_after.ends_with('Z') {
-        return Err(wrong("updated_after", updated_after, "RFC 3339 in UTC, as answers print it"));
-    }
+    let after = Place::after(&params)?;
     let apps = control.apps(Some(&org)).map_err(|e| Problem::from_control(&e, None))?;
+    let apps: BTreeSet<_> = apps.into_iter().map(|(app, _)| app.name).collect();
     let mut records = control
         .machine_summaries(None, &filter(&params)?)
         .map_err(|e| Problem::from_control(&e, None))?;
     records.retain(|record| {
-        apps.iter().any(|(app, _)| app.name == record.app)
+        apps.contains(&record.app)
             && who.0.check(Need::Read, Target::Machine(&record.app, &record.id)).is_ok()
             && is_in_region(&record.region, &params)
+            && after.as_ref().is_none_or(|after| after.precedes(record))
     });
-    records.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    let cursor = params.text("cursor").unwrap_or_default();
-    let mut machines: Vec<_> = records
-        .iter()
-        .filter(|record| record.id.as_str() > cursor)
-        .map(view::org_machine)
-        .filter(|machine| !cursor.is_empty() || machine.updated_at.as_str() >= updated_after)
-        .take(limit + 1)
-        .collect();
-    let has_more = machines.len() > limit;
-    machines.truncate(limit);
-    let last = machines.last();
+    records.sort_unstable_by(|a, b| (a.updated_at, &a.id).cmp(&(b.updated_at, &b.id)));
+    let has_more = records.len() > limit;
+    records.truncate(limit);
+    let last = records.last();
     reply::ok(&OrgMachines {
-        next_cursor: last.filter(|_| has_more).map(|machine| machine.id.clone()),
-        last_machine_id: last.map(|machine| machine.id.clone()),
-        last_updated_at: last.map(|machine| machine.updated_at.clone()),
+        next_cursor: last.filter(|_| has_more).map(|last| Place::of(last).to_string()),
+        last_machine_id: last.map(|machine| machine.id.to_string()),
+        last_updated_at: last.map(|machine| rfc3339(machine.updated_at)),
         error_regions: Vec::new(),
-        machines,
+        machines: records.iter().map(view::org_machine).collect(),
     })
 }
 
@@ -131,6 +132,7 @@ pub(super) async fn create(
             is_cordoned: wish.skip_service_registration.unwrap_or(false),
             lease: lease_wish(&wish, &who)?,
             policy,
+            min_secrets_version: wish.min_secrets_version,
             actor: who.actor(),
             access,
         })
@@ -162,11 +164,11 @@ fn checked(wish: &CreateMachine, raw: &Value) -> Result<(MachineSpec, Value), Pr
         return Err(Problem::invalid("config_missing", "config is required")
             .hint("send at least `{\"config\": {\"image\": \"…\"}}`"));
     };
-    if wish.min_secrets_version.is_some_and(|version| version > 0) {
-        let hint = "leave it out: app secrets come later; pass values in `config.env`";
-        return Err(Problem::unsupported("min_secrets_version", hint));
+    let mut spec = spec::to_spec(config)?;
+    if wish.skip_secrets.unwrap_or(false) {
+        spec.secrets.env = SecretsEnv::none();
     }
-    Ok((spec::to_spec(config)?, spec::normalised(&raw["config"])))
+    Ok((spec, spec::normalised(&raw["config"])))
 }
 
 fn name(wish: &CreateMachine) -> Result<Option<String>, Problem> {
@@ -194,23 +196,21 @@ fn lease_wish(wish: &CreateMachine, who: &Identity) -> Result<Option<LeaseWish>,
     }))
 }
 
-/// `GET …/machines/{id}`.
-pub(super) async fn show(State(control): State<Control>, Read(on): Read) -> Answer {
-    with_events(&control, &on.record)
-}
-
-fn with_events(control: &Control, record: &MachineRecord) -> Answer {
-    let events = Some(recent_events(control, record)?);
+/// `GET …/machines/{id}?include_leases=`.
+pub(super) async fn show(State(control): State<Control>, Read(on): Read, params: Params) -> Answer {
+    let record = &on.record;
+    let lease = match params.flag("include_leases")? {
+        true => control.lease(&record.id).ok().map(|lease| view::lease(&lease, false)),
+        false => None,
+    };
+    let events = Some(recent_events(&control, record)?);
     let checks = view::checks(record, control.checks(&record.id));
-    reply::ok(&Machine { events, checks, ..view::machine(record) })
+    reply::ok(&Machine { events, checks, lease, ..view::machine(record) })
 }
 
-fn recent_events(control: &Control, record: &MachineRecord) -> Result<Vec<Event>, Problem> {
-    event_page(control, record, EVENTS_DEFAULT)
-}
-
-fn event_page(control: &Control, on: &MachineRecord, limit: u64) -> Result<Vec<Event>, Problem> {
-    let limit = usize::try_from(limit.clamp(1, EVENTS_MAX)).expect("at most EVENTS_MAX");
+/// As many of its events as an answer shows that has other things to say, newest first.
+fn recent_events(control: &Control, on: &MachineRecord) -> Result<Vec<Event>, Problem> {
+    let limit = usize::try_from(LIMIT_DEFAULT).expect("a small number");
     let records =
         control.events(&on.id, limit).map_err(|e| Problem::from_control(&e, Some(&on.id)))?;
     Ok(records.iter().map(view::event).collect())
@@ -236,10 +236,20 @@ pub(super) async fn update(
             return Err(problem(control::ControlError::StaleVersion { current }));
         }
     };
-    let skip_launch = wish.skip_launch.unwrap_or(false);
+    // Only who says so gets a machine up that was down. Source: machines-api 3.4.
+    let launch = wish.skip_launch == Some(false);
     let policy = spec::changed_policy(&record.config, &config)?;
     let access = auth.of(&who, &record.app);
-    let update = UpdateMachine { spec, config, current_version, skip_launch, policy, access };
+    let min_secrets_version = wish.min_secrets_version;
+    let update = UpdateMachine {
+        spec,
+        config,
+        current_version,
+        launch,
+        policy,
+        min_secrets_version,
+        access,
+    };
     let updated = control.update(&record.id, cause, update).await.map_err(problem)?;
     let taken = match lease_wish(&wish, &who)? {
         Some(lease) => {
@@ -262,16 +272,6 @@ pub(super) async fn destroy(
     let id = &on.record.id;
     control.destroy(id, on.cause, force).await.map_err(|e| Problem::from_control(&e, Some(id)))?;
     reply::done()
-}
-
-/// `GET …/events?limit=`.
-pub(super) async fn events(
-    State(control): State<Control>,
-    Read(on): Read,
-    params: Params,
-) -> Answer {
-    let limit = params.number("limit")?.unwrap_or(EVENTS_DEFAULT);
-    reply::ok(&event_page(&control, &on.record, limit)?)
 }
 
 /// `GET …/versions`.

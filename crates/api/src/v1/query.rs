@@ -63,8 +63,8 @@ impl Params {
 
     /// The length of time `name`: seconds, or a Go duration.
     pub(super) fn seconds(&self, name: &str) -> Result<Option<GoDuration>, Problem> {
-        let read = |text: &str| match text.parse::<u32>() {
-            Ok(seconds) => Ok(GoDuration::from_ms(u64::from(seconds) * 1000)),
+        let read = |text: &str| match text.parse::<u64>() {
+            Ok(seconds) => Ok(GoDuration::from_ms(seconds.saturating_mul(1000))),
             Err(_not_a_number) => text
                 .parse()
                 .map_err(|_invalid| wrong(name, text, "seconds, or a duration like `1m30s`")),

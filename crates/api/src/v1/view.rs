@@ -54,6 +54,7 @@ pub(super) fn machine(record: &MachineRecord) -> Machine {
         host_status: "ok".to_owned(),
         cordoned: record.cordoned,
         nonce: None,
+        lease: None,
         created_at: rfc3339(record.created_at),
         updated_at: rfc3339(record.updated_at),
         app_name: record.app.to_string(),
@@ -142,6 +143,7 @@ fn shown<C>(record: &MachineSummary, image_labels: &BTreeMap<String, String>) ->
         host_status: "ok".to_owned(),
         cordoned: record.cordoned,
         nonce: None,
+        lease: None,
         created_at: rfc3339(record.created_at),
         updated_at: rfc3339(record.updated_at),
         app_name: record.app.to_string(),
@@ -268,6 +270,7 @@ pub(super) fn token(record: &TokenRecord) -> TokenInfo {
         rights: rights.to_owned(),
         created_at: rfc3339(record.created_at),
         expires_at: record.expires_at.map(rfc3339),
+        parent: record.parent.clone(),
     }
 }
 

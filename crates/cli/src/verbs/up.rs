@@ -5,6 +5,7 @@ use clap::Args;
 use daemon::options::{ImageOptions, LISTEN};
 use daemon::{ProxySettings, UpOptions};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +43,10 @@ pub(crate) struct UpArgs {
     /// Open no ports for services: nothing is reached from outside, and nothing woken by visitors
     #[arg(long)]
     no_proxy: bool,
+    /// Let holders of tokens call FACTOR times as often as the Machines API lets its own, which is
+    /// once a second for each action on each machine; as often as they like by default
+    #[arg(long, value_name = "FACTOR")]
+    rate_limit: Option<NonZeroU32>,
     #[command(flatten)]
     images: ImageArgs,
 }
@@ -104,6 +109,7 @@ impl UpArgs {
                 is_on: !self.no_proxy,
                 listen: self.proxy_listen.unwrap_or(default.proxy.listen),
             },
+            rate_limit: self.rate_limit,
             data_dir: default.data_dir,
         }
     }

@@ -4,8 +4,10 @@ use super::{Answer, Control};
 use crate::error::ControlError;
 use crate::facade::MeteredUse;
 use crate::inner::chance;
+use model::spec::GuestSize;
 use model::{AppName, DurationMs, MachineId, UnixMs, hex_of};
 use sha2::{Digest as _, Sha256};
+use std::net::IpAddr;
 use store::{StoreError, TokenRecord, TokenScope, Usage, UsageOf};
 
 /// Start of every token, so that one is recognised wherever it is found.
@@ -22,16 +24,34 @@ impl Control {
         scope: TokenScope,
         ttl: Option<DurationMs>,
     ) -> Answer<(TokenRecord, String)> {
+        self.create_token_with(None, name, scope, ttl).await
+    }
+
+    /// As [`Control::create_token`], for the holder of `parent`: what is made does not outlive it, and
+    /// is withdrawn with it. That `scope` is within the parent's is the caller's business.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn create_token_with(
+        &self,
+        parent: Option<&TokenRecord>,
+        name: String,
+        scope: TokenScope,
+        ttl: Option<DurationMs>,
+    ) -> Answer<(TokenRecord, String)> {
         let secret = format!("{TOKEN_PREFIX}{}", hex_of(&chance::<32>()));
         let now = model::clock::now();
+        let wished = ttl.map(|ttl| now.plus(ttl));
+        let bound = parent.and_then(|parent| parent.expires_at);
         let token = TokenRecord {
             id: hex_of(&chance::<6>()),
             name,
             hash: hash_of(&secret),
             scope,
             created_at: now,
-            expires_at: ttl.map(|ttl| now.plus(ttl)),
+            expires_at: wished.into_iter().chain(bound).min(),
             revoked_at: None,
+            parent: parent.map(|parent| parent.id.clone()),
         };
         let stored = token.clone();
         self.inner.store.write("token.create", move |tx| tx.insert_token(&stored)).await?;
@@ -93,6 +113,39 @@ impl Control {
             started_ms: sum.started_ms + usage.started_ms,
             cpu_us: sum.cpu_us + usage.cpu_us,
         }))
+    }
+
+    /// Metered use of an app between two moments, by machine.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn app_metered(
+        &self,
+        app: &AppName,
+        since: UnixMs,
+        until: UnixMs,
+    ) -> Answer<Vec<(MachineId, MeteredUse)>> {
+        let used = self.inner.store.read(|reader| reader.usage_by_machine(app, since, until))?;
+        let metered = |(machine, started_ms, cpu_us)| (machine, MeteredUse { started_ms, cpu_us });
+        Ok(used.into_iter().map(metered).collect())
+    }
+
+    /// Region that this host answers for.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.inner.config.region
+    }
+
+    /// The address on which visitors of services are awaited; `None` when there is no proxy.
+    #[must_use]
+    pub fn door_address(&self) -> Option<IpAddr> {
+        self.inner.config.door_address
+    }
+
+    /// How many machines of this size there is room for now, counted up to `most`.
+    #[must_use]
+    pub fn room_for_more(&self, size: GuestSize, most: u64) -> u64 {
+        self.inner.capacity.n_fitting(size, most)
     }
 
     /// Bytes on the disk that a machine's own disk takes.

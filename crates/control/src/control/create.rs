@@ -26,8 +26,9 @@ impl Control {
     /// # Errors
     /// [`ControlError::NotFound`] for app or image, [`ControlError::Taken`] for its name,
     /// [`ControlError::Refused`] when the host has no room for it: now, if it is to start, else ever.
-    pub async fn create_machine(&self, wish: CreateMachine) -> Answer<Created> {
+    pub async fn create_machine(&self, mut wish: CreateMachine) -> Answer<Created> {
         let app = self.app(&wish.app)?;
+        self.give_secrets(&app.name, wish.min_secrets_version, &mut wish.spec)?;
         self.inner.refuse_when_nearly_full()?;
         let room = self.room_for(&wish)?;
         let image = self.image_of(&wish.spec.image, wish.spec.engine, &wish.access).await?;
@@ -39,6 +40,7 @@ impl Control {
             self.inner.pulls.wish(&record.id, target);
         }
         self.inner.watchers.notify(&record.id, record.machine.revision);
+        self.inner.news.send_replace(());
         if let Some(room) = room
             && let Err(error) = self.inner.tell(&record.id, Command::Promise(room))
         {
@@ -175,7 +177,8 @@ impl Control {
             .await
     }
 
-    /// Puts a new version in place; a running machine restarts on it. On another image it gets a fresh
+    /// Puts a new version in place; a running machine restarts on it, any other stays down unless the
+    /// wish says otherwise. On another image it gets a fresh
     /// disk, and the old one is kept for [`crate::CHECKPOINT_RETENTION`].
     ///
     /// # Errors
@@ -199,6 +202,7 @@ impl Control {
         }
         let now = model::clock::now();
         let mut spec = wish.spec;
+        self.give_secrets(&record.app, wish.min_secrets_version, &mut spec)?;
         spec.engine = record.spec.engine;
         spec.rootfs.size_gib = record.spec.rootfs.size_gib;
         let changed = MachineRecord {
@@ -210,8 +214,8 @@ impl Control {
             updated_at: now,
             ..record
         };
-        let launch = !wish.skip_launch;
-        let change = Box::new(VersionChange { record: changed, launch, policy: wish.policy });
+        let (launch, expected, policy) = (wish.launch, wish.current_version, wish.policy);
+        let change = Box::new(VersionChange { record: changed, expected, launch, policy });
         if let Some(target) = image.target {
             self.inner.pulls.wish(id, target);
         }

@@ -148,12 +148,20 @@ async fn collect(mut output: mpsc::Receiver<ExecOutput>) -> Answer<ExecOutcome> 
                     .unwrap_or_else(|| "other".to_owned());
                 return Err(ControlError::StartFailed { code, message });
             }
-            ExecOutput::Failed { reason: None, message } => {
-                return Err(ControlError::Shim { message });
-            }
+            ExecOutput::Failed { reason: None, .. } => return Err(cut_off()),
         }
     }
-    Err(ControlError::Shim { message: "the machine went away during the command".to_owned() })
+    Err(cut_off())
+}
+
+/// The command's end was not heard: it, or its machine, has ended. Source of the text: machines-api
+/// 1.3.
+fn cut_off() -> ControlError {
+    ControlError::Precondition {
+        code: "exec_cut_off",
+        message: "exec request failed: EOF".to_owned(),
+        hint: "the machine ended during the command: `GET …/events` says why",
+    }
 }
 
 /// Appends as much as fits; false when something did not.

@@ -84,19 +84,27 @@ impl Control {
         })
     }
 
-    /// Whether the caller's nonce, or its absence, lets it write: fills `Cause::Api::holds_lease`.
+    /// Whether the caller holds the machine's lease: fills `Cause::Api::holds_lease`. Who holds none
+    /// may write while nobody does, which is looked at when its turn has come.
     #[must_use]
-    pub fn passes_lease(&self, record: &MachineRecord, nonce: Option<&str>) -> bool {
-        live_lease(record).is_none_or(|held| nonce == Some(held.nonce.as_str()))
+    pub fn holds_lease(&self, record: &MachineRecord, nonce: Option<&str>) -> bool {
+        live_lease(record).is_some_and(|held| nonce == Some(held.nonce.as_str()))
     }
 
-    /// Refuses a write by anybody but the lease's holder.
-    pub(super) fn expect_lease(&self, id: &MachineId, cause: &Cause) -> Answer<()> {
-        let record = self.machine(None, id)?;
-        match (live_lease(&record), cause) {
-            (None, _) | (Some(_), Cause::Api { holds_lease: true, .. }) => Ok(()),
-            (Some(held), _) => Err(refused(held)),
-        }
+    /// Refuses a call by anybody but the lease's holder.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`], [`ControlError::NotFound`].
+    pub fn expect_lease(&self, id: &MachineId, cause: &Cause) -> Answer<()> {
+        expect(&self.machine(None, id)?, cause)
+    }
+}
+
+/// Refuses a write by anybody but the holder of the machine's lease, if it has one.
+pub(super) fn expect(record: &MachineRecord, cause: &Cause) -> Answer<()> {
+    match (live_lease(record), cause) {
+        (None, _) | (Some(_), Cause::Api { holds_lease: true, .. }) => Ok(()),
+        (Some(held), _) => Err(refused(held)),
     }
 }
 

@@ -4,9 +4,9 @@ use super::{Answer, Control};
 use crate::error::ControlError;
 use crate::facade::{StopOverride, WaitFor, Waited, Wanted};
 use crate::machine::Command;
-use model::{Cause, MachineId, Want};
+use model::{Cause, EventId, MachineId, Want};
 use std::time::Duration;
-use store::{MachineFilter, MachineRecord};
+use store::{EVENT_PAGE_MAX, MachineFilter, MachineRecord};
 use tokio::time::Instant;
 
 /// Longest wait for a state. Source: machines-api 1.6, Wait.
@@ -113,6 +113,11 @@ impl Control {
     }
 
     fn is_reached(&self, record: &MachineRecord, what: &WaitFor) -> Answer<Option<Waited>> {
+        if let Some(from) = &what.from_event
+            && let Some(waited) = self.passed_through(record, what, from)?
+        {
+            return Ok(Some(waited));
+        }
         let state = &record.machine.state;
         let is_wanted = what.states.iter().any(|wanted| match wanted.as_str() {
             "settled" => state.is_settled(),
@@ -132,6 +137,27 @@ impl Control {
             state: state.api_name().to_owned(),
             version: record.version.clone(),
             event: newest.into_iter().next().map(|event| event.id),
+        }))
+    }
+
+    /// The first wanted state that the machine has reached since an event, also if it is in another
+    /// one by now.
+    fn passed_through(
+        &self,
+        record: &MachineRecord,
+        what: &WaitFor,
+        from: &EventId,
+    ) -> Answer<Option<Waited>> {
+        let since = self.inner.store.read(|r| r.events(&record.id, EVENT_PAGE_MAX, Some(from)))?;
+        let reached = since.into_iter().rev().find(|event| {
+            // An exit is told as `stopped` whatever follows it.
+            let goes_on = event.news.exit.as_ref().is_some_and(|exit| exit.restarting);
+            !goes_on && what.states.contains(&event.news.status)
+        });
+        Ok(reached.map(|event| Waited {
+            state: event.news.status,
+            version: record.version.clone(),
+            event: Some(event.id),
         }))
     }
 

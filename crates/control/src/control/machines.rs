@@ -1,12 +1,12 @@
 //! Looking at machines, and changing what does not touch their life.
 
-use super::{Answer, Control};
+use super::{Answer, Control, lease};
 use crate::error::ControlError;
 use crate::facade::MachineFilter;
 use crate::machine::Command;
 use model::{AppName, Cause, MachineId};
 use std::collections::BTreeMap;
-use store::{EventRecord, MachineRecord, VersionRecord};
+use store::{EventRecord, LeaseRecord, MachineRecord, StoreError, Tx, VersionRecord};
 
 /// Labels of one machine. Source: the reference names no bound; a label is a word, not a document.
 const METADATA_MAX: usize = 128;
@@ -81,13 +81,13 @@ impl Control {
         cause: Cause,
         is_cordoned: bool,
     ) -> Answer<()> {
-        self.expect_lease(id, &cause)?;
         let machine = id.clone();
         let now = model::clock::now();
-        self.inner
-            .store
-            .write("machine.cordon", move |tx| tx.put_cordoned(&machine, is_cordoned, now))
-            .await?;
+        let cordon = move |tx: &Tx<'_>| match writable(tx, &machine, &cause)? {
+            Ok(_) => tx.put_cordoned(&machine, is_cordoned, now).map(Ok),
+            Err(why) => Ok(Err(why)),
+        };
+        self.inner.store.write("machine.cordon", cordon).await??;
         self.inner.tell(id, Command::Reread)
     }
 
@@ -102,34 +102,69 @@ impl Control {
         changes: BTreeMap<String, Option<String>>,
         machine_version: Option<String>,
     ) -> Answer<()> {
-        self.expect_lease(id, &cause)?;
-        let record = self.machine(None, id)?;
-        if let Some(expected) = machine_version
-            && expected != record.version.as_str()
-        {
-            return Err(ControlError::StaleVersion { current: record.version.to_string() });
-        }
-        let mut metadata = record.spec.metadata;
-        for (key, value) in changes {
-            match value.filter(|value| !value.is_empty()) {
-                Some(value) => drop(metadata.insert(key, value)),
-                None => drop(metadata.remove(&key)),
-            }
-        }
-        if metadata.len() > METADATA_MAX {
-            return Err(ControlError::Invalid {
-                code: "too_many_labels",
-                message: format!("a machine has at most {METADATA_MAX} labels"),
-                hint: "remove some first".to_owned(),
-            });
-        }
         let machine = id.clone();
         let now = model::clock::now();
-        self.inner
-            .store
-            .write("machine.metadata", move |tx| tx.put_metadata(&machine, &metadata, now))
-            .await?;
+        let merge = move |tx: &Tx<'_>| {
+            let record = match writable(tx, &machine, &cause)? {
+                Ok(record) => record,
+                Err(why) => return Ok(Err(why)),
+            };
+            if machine_version.is_some_and(|expected| expected != record.version.as_str()) {
+                let current = record.version.to_string();
+                return Ok(Err(ControlError::StaleVersion { current }));
+            }
+            let metadata = merged(record.spec.metadata, changes);
+            if metadata.len() > METADATA_MAX {
+                return Ok(Err(too_many_labels()));
+            }
+            tx.put_metadata(&machine, &metadata, now).map(Ok)
+        };
+        self.inner.store.write("machine.metadata", merge).await??;
         self.inner.tell(id, Command::Reread)
+    }
+
+    /// Leases of machines of an app (of all when `None`), by machine.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn leases(&self, app: Option<&AppName>) -> Answer<BTreeMap<MachineId, LeaseRecord>> {
+        let now = model::clock::now();
+        let all = self.inner.store.read(|reader| reader.leases(app))?;
+        Ok(all.into_iter().filter(|(_, lease)| lease.expires_at > now).collect())
+    }
+}
+
+/// The machine as it is in this transaction, unless somebody else's lease keeps the caller from it.
+fn writable(
+    tx: &Tx<'_>,
+    id: &MachineId,
+    cause: &Cause,
+) -> Result<Answer<MachineRecord>, StoreError> {
+    let Some(record) = tx.machine(id)? else {
+        return Ok(Err(ControlError::NotFound { what: "machine" }));
+    };
+    Ok(lease::expect(&record, cause).map(|()| record))
+}
+
+/// `labels` with `changes`; an empty value removes a label.
+fn merged(
+    mut labels: BTreeMap<String, String>,
+    changes: BTreeMap<String, Option<String>>,
+) -> BTreeMap<String, String> {
+    for (key, value) in changes {
+        match value.filter(|value| !value.is_empty()) {
+            Some(value) => drop(labels.insert(key, value)),
+            None => drop(labels.remove(&key)),
+        }
+    }
+    labels
+}
+
+fn too_many_labels() -> ControlError {
+    ControlError::Invalid {
+        code: "too_many_labels",
+        message: format!("a machine has at most {METADATA_MAX} labels"),
+        hint: "remove some first".to_owned(),
     }
 }
 

@@ -70,6 +70,12 @@ impl ControlError {
                 "choose another name, or leave `name` out to have one drawn",
             ),
             Self::Invalid { code, hint, .. } => Advice::caller(code, hint),
+            Self::Unfit { code, hint, .. } => Advice::caller(code, hint),
+            Self::Sealed { .. } => Advice::host(
+                "secrets_unreadable",
+                "bring `secrets.key` of the data directory back, or set the secrets anew and update \
+                 the machine",
+            ),
             Self::Precondition { code, hint, .. } => Advice::caller(code, hint),
             Self::Hostname(refused) => Advice::caller(refused.code(), refused.hint()),
             Self::StaleVersion { .. } => {
@@ -105,6 +111,10 @@ impl ControlError {
             .retryable(),
             Self::TooManyStreams { .. } => {
                 Advice::caller("too_many_streams", "wait for one of them to end").retryable()
+            }
+            Self::TooManyFollowers { .. } => {
+                Advice::caller("too_many_streams", "leave one of them, or ask now and then")
+                    .retryable()
             }
             Self::DiskPressure { .. } => {
                 Advice::host("disk_pressure", "free some space: destroy machines or remove images")
@@ -222,6 +232,14 @@ fn of_missing(what: &str) -> Advice<'static> {
         "lease" => Advice::caller(
             "lease_not_found",
             "it has expired or was never taken: take one with `POST …/lease`",
+        ),
+        "secret" => Advice::caller(
+            "secret_not_found",
+            "`GET /v1/apps/{app}/secrets` lists the secrets of an app",
+        ),
+        "secret key" => Advice::caller(
+            "secret_key_not_found",
+            "`GET /v1/apps/{app}/secretkeys` lists the keys of an app",
         ),
         "certificate" => Advice::caller(
             "certificate_not_found",

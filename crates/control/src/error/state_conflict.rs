@@ -30,7 +30,7 @@ impl StateConflict {
     #[must_use]
     pub fn of(state: &str, asked: Asked) -> Self {
         match (asked, state) {
-            (Asked::Start, "starting") => Self::StillStarting,
+            (Asked::Start, "starting" | "restarting") => Self::StillStarting,
             (Asked::Start | Asked::Update, "replacing") => Self::BeingReplaced,
             (Asked::Start, _) => Self::wrong(state),
             (Asked::Report, _) => Self::Report,

@@ -3,6 +3,7 @@
 use super::clock::tests::{START, TestClock};
 use super::*;
 use govern::{Peers as _, Selfhood};
+use model::spec::secrets::SecretsSpec;
 use model::spec::{
     CpuKind, DnsSpec, EngineKind, GuestSize, ImageConfig, ImageRef, ProgramSpec, RestartPolicy,
     RootfsSpec, StopConfig,
@@ -66,6 +67,7 @@ fn record(n: u8, app_name: &str, name: &str, state: State) -> MachineRecord {
             checks: Vec::new(),
             is_hidden_in_dns: false,
             egress: None,
+            secrets: SecretsSpec::default(),
         },
         config: json!({}),
         image: ImageRef {

@@ -103,6 +103,7 @@ impl Task {
                 self.inner.proxy.drain(&self.id);
             }
             self.inner.watchers.notify(&self.id, self.record.machine.revision);
+            self.inner.news.send_replace(());
             if let Some(sheet) = sheet {
                 self.took(sheet);
             }

@@ -6,6 +6,7 @@
 
 use super::commit::launched;
 use super::task::Task;
+use crate::app_secrets;
 use crate::error::ControlError;
 use crate::orders::{self, RunPlaces};
 use crate::shim::Link;
@@ -127,7 +128,9 @@ impl Task {
             userns_path,
             id_base: net::slot::host_id_base(slot),
         };
-        Ok(orders::run_spec(&inner.config, inner.instance(), &self.record, run, places))
+        let secrets = app_secrets::of_run(inner, &self.record)?;
+        let (config, instance) = (&inner.config, inner.instance());
+        Ok(orders::run_spec(config, instance, &self.record, run, places, &secrets))
     }
 
     /// Where the machine's image is mounted; mounted now if it is not.

@@ -154,10 +154,17 @@ impl Task {
     async fn update(
         &mut self,
         cause: &Cause,
-        change: VersionChange,
+        mut change: VersionChange,
     ) -> Result<MachineRecord, ControlError> {
         let now = model::clock::now();
         self.allow(Call::Update, cause, now)?;
+        // Since it was looked at, others may have been here.
+        if change.expected.as_ref().is_some_and(|expected| *expected != self.record.version) {
+            let current = self.record.version.to_string();
+            return Err(ControlError::StaleVersion { current });
+        }
+        change.record.lease = self.record.lease.clone();
+        change.record.cordoned = self.record.cordoned;
         let stop = self.stop_order(StopOverride::default());
         let event = Event::Update { launch: change.launch, stop };
         let sheet = self.amended(&change, now)?;

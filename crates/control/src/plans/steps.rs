@@ -9,6 +9,7 @@ use disk::{DiskError, DiskRecord};
 use model::effect::NewsSource;
 use model::spec::{EngineKind, Persist};
 use model::{MachineId, News, NewsKind};
+use std::time::Duration;
 use store::{CheckpointRecord, EventRecord, MachineRecord, OwnerKind, PlanKind};
 
 /// Runs one step; blocking.
@@ -29,6 +30,26 @@ pub(super) fn run(
         (PlanKind::Destroy, "references") => forget(inner, machine),
         _ => Err(ControlError::UnknownStep { step: format!("{}.{step}", super::word(kind)) }),
     }
+}
+
+/// What the labels of a fake machine order of a step: how long it takes, and whether it fails.
+pub(super) fn played(
+    inner: &Inner,
+    machine: &MachineId,
+    kind: PlanKind,
+    step: &str,
+) -> Result<Option<(Duration, bool)>, ControlError> {
+    let (slow, fails) = match (kind, step) {
+        (PlanKind::Create | PlanKind::Update, "disk") => ("fake.prepare_ms", "fake.prepare_fails"),
+        (PlanKind::Destroy, "disk") => ("fake.remove_ms", ""),
+        _ => return Ok(None),
+    };
+    let record = inner.store.read(|reader| reader.machine(machine))?;
+    Ok(record.filter(|record| record.spec.engine == EngineKind::Fake).map(|record| {
+        let label = |knob: &str| record.spec.metadata.get(knob);
+        let ms = label(slow).and_then(|text| text.parse().ok()).unwrap_or(0);
+        (Duration::from_millis(ms), label(fails).is_some_and(|text| text == "true"))
+    }))
 }
 
 /// Sets the disk of another image aside, and from then on needs only the machine's own image.
@@ -54,6 +75,7 @@ fn keep_old_disk(inner: &Inner, record: &MachineRecord) -> Result<(), ControlErr
         tx.add_ref(OwnerKind::Machine, id.as_str(), &digest)
     })?;
     inner.checkpoint_kept.notify_one();
+    inner.news.send_replace(());
     Ok(())
 }
 

@@ -271,6 +271,31 @@ impl Reader<'_> {
         Ok(found)
     }
 
+    /// How many machines that are not destroyed each app has; apps without any are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Corrupt`].
+    pub fn machine_counts(&self) -> Result<BTreeMap<AppName, u64>, StoreError> {
+        let sql = "SELECT app, count(*) AS n FROM machines WHERE state <> 'destroyed' GROUP BY app";
+        let counts =
+            self.all("machines", sql, [], |row| Ok((row.parsed("app")?, row.count("n")?)))?;
+        Ok(counts.into_iter().collect())
+    }
+
+    /// Leases of machines that are not destroyed, of an app or of all, also those that have expired.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Corrupt`].
+    pub fn leases(
+        &self,
+        app: Option<&AppName>,
+    ) -> Result<Vec<(MachineId, LeaseRecord)>, StoreError> {
+        let sql = "SELECT id, lease FROM machines WHERE lease IS NOT NULL
+                   AND (?1 IS NULL OR app = ?1) AND state <> 'destroyed'";
+        let app = app.map(AppName::as_str);
+        self.all("machines", sql, [app], |row| Ok((row.parsed("id")?, row.json("lease")?)))
+    }
+
     /// Whether a machine that is not destroyed has this address.
     ///
     /// # Errors

@@ -108,6 +108,29 @@ impl Reader<'_> {
         })
     }
 
+    /// Time started and CPU time in microseconds of each machine of an app, as [`Reader::usage`] has
+    /// them; also of machines that are destroyed and forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Corrupt`].
+    pub fn usage_by_machine(
+        &self,
+        app: &AppName,
+        since: UnixMs,
+        until: UnixMs,
+    ) -> Result<Vec<(MachineId, u64, u64)>, StoreError> {
+        let sql = "SELECT machine,
+                     sum(max(0, min(ifnull(to_at, ?3), ?3) - max(from_at, ?2))) AS started_ms,
+                     sum(iif(to_at > ?2 AND to_at <= ?3, cpu_us, 0)) AS cpu_us
+                   FROM meter
+                   WHERE app = ?1 AND from_at < ?3 AND ifnull(to_at, ?3) > ?2
+                   GROUP BY machine ORDER BY machine";
+        let params = (app.as_str(), at_column(since), at_column(until));
+        self.all("meter", sql, params, |row| {
+            Ok((row.parsed("machine")?, row.count("started_ms")?, row.count("cpu_us")?))
+        })
+    }
+
     /// Intervals that no end is known of: recovery closes those whose run is gone.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ impl Tx<'_> {
             tokens: self.execute(tokens, [before(TOKEN_RETENTION)])?,
             message_ids: self.sweep_message_ids(now)?,
             policies: self.prune_policies()?,
-            secrets: self.sweep_old_secrets(now)?,
+            secrets: self.sweep_old_secrets(now)? + self.sweep_app_secrets(now)?,
         })
     }
 

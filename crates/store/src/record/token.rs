@@ -22,6 +22,8 @@ pub struct TokenRecord {
     pub expires_at: Option<UnixMs>,
     /// Since when it has been withdrawn.
     pub revoked_at: Option<UnixMs>,
+    /// Id of the token with which it was made; `None` when the owner made it.
+    pub parent: Option<String>,
 }
 
 /// What a token allows.
@@ -73,6 +75,7 @@ impl TokenRecord {
             created_at: row.at("created_at")?,
             expires_at: row.at_opt("expires_at")?,
             revoked_at: row.at_opt("revoked_at")?,
+            parent: row.plain("parent")?,
         })
     }
 }
@@ -98,13 +101,15 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds a token.
+    /// Adds a token; one that was made with another is void from the beginning if that is withdrawn.
     ///
     /// # Errors
     /// [`StoreError::Taken`] when the id or the hash is taken.
     pub fn insert_token(&self, token: &TokenRecord) -> Result<(), StoreError> {
-        let sql = "INSERT INTO tokens (id, name, hash, scope, created_at, expires_at, revoked_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT INTO tokens
+                     (id, name, hash, scope, created_at, expires_at, revoked_at, parent)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+                     ifnull(?7, (SELECT revoked_at FROM tokens WHERE id = ?8)), ?8)";
         let row = (
             &token.id,
             &token.name,
@@ -113,17 +118,22 @@ impl Tx<'_> {
             at_column(token.created_at),
             token.expires_at.map(at_column),
             token.revoked_at.map(at_column),
+            &token.parent,
         );
         self.execute(sql, row)?;
         Ok(())
     }
 
-    /// Withdraws a token; twice is once.
+    /// Withdraws a token with all that were made with it; twice is once.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub fn revoke_token(&self, id: &str, at: UnixMs) -> Result<(), StoreError> {
-        let sql = "UPDATE tokens SET revoked_at = ifnull(revoked_at, ?2) WHERE id = ?1";
+        let sql = "UPDATE tokens SET revoked_at = ifnull(revoked_at, ?2) WHERE id IN (
+                     WITH RECURSIVE made (id) AS (
+                       SELECT id FROM tokens WHERE id = ?1
+                       UNION SELECT tokens.id FROM tokens JOIN made ON tokens.parent = made.id)
+                     SELECT id FROM made)";
         match self.execute(sql, (id, at_column(at)))? {
             0 => Err(StoreError::not_found("token", id)),
             _ => Ok(()),

@@ -4,8 +4,8 @@
 //! one: run this test with `STORE_GOLDEN_WRITE=1` and commit the file; never change an old one.
 
 use crate::sample::{
-    NOW, app_name, certificate, digest, event, hook, hostname, image, insert_app, letter, machine,
-    machine_id, message, run_id, selfhood, started, version_id,
+    NOW, app_name, app_secret, certificate, digest, event, hook, hostname, image, insert_app,
+    letter, machine, machine_id, message, run_id, secret_key, selfhood, started, version_id,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -60,6 +60,14 @@ fn every_older_store_is_migrated_and_read() {
         if version >= 6 {
             store.read(check_hostnames).expect("they read");
         }
+        match version {
+            ..7 => store.read(|reader| {
+                assert_eq!(reader.secrets_version(&app_name())?, 0);
+                reader.app_secrets(&app_name(), 0).map(|none| assert_eq!(none, []))
+            }),
+            7.. => store.read(check_app_secrets),
+        }
+        .expect("they read");
     }
 }
 
@@ -146,7 +154,39 @@ fn populate(tx: &Tx<'_>) -> Result<(), StoreError> {
     tx.put_tag(&image(2).image, &moved_tag().points_to)?;
     tx.grant_image(&digest(2), app_name().as_str())?;
     populate_hostnames(tx)?;
+    populate_app_secrets(tx)?;
     populate_selfhood(tx)
+}
+
+fn populate_app_secrets(tx: &Tx<'_>) -> Result<(), StoreError> {
+    for (name, value) in [("A", "old"), ("B", "kept"), ("A", "new")] {
+        let since = tx.next_secrets_version(&app_name())?;
+        tx.put_app_secret(&app_secret(name, since, value))?;
+    }
+    let version = tx.next_secrets_version(&app_name())?;
+    tx.end_app_secret(&app_name(), "B", version, NOW)?;
+    tx.put_secret_key(&secret_key("sign"))?;
+    tx.insert_token(&made_token())
+}
+
+/// What [`populate_app_secrets`] left.
+fn check_app_secrets(reader: &Reader<'_>) -> Result<(), StoreError> {
+    let app = app_name();
+    assert_eq!(reader.secrets_version(&app)?, 4);
+    assert_eq!(reader.app_secrets(&app, 0)?, []);
+    let (a1, b2, a3) =
+        (app_secret("A", 1, "old"), app_secret("B", 2, "kept"), app_secret("A", 3, "new"));
+    assert_eq!(reader.app_secrets(&app, 2)?, [a1, b2.clone()]);
+    assert_eq!(reader.app_secrets(&app, 3)?, [a3.clone(), b2]);
+    assert_eq!(reader.app_secrets(&app, 4)?, [a3]);
+    assert_eq!(reader.secret_keys(&app)?, [secret_key("sign")]);
+    assert_eq!(reader.token_by_hash(&made_token().hash)?, Some(made_token()));
+    Ok(())
+}
+
+/// Made with [`token`].
+fn made_token() -> TokenRecord {
+    TokenRecord { id: "t2".to_owned(), hash: "ef".repeat(32), parent: Some(token().id), ..token() }
 }
 
 fn populate_hostnames(tx: &Tx<'_>) -> Result<(), StoreError> {
@@ -253,6 +293,7 @@ fn token() -> TokenRecord {
         created_at: NOW,
         expires_at: None,
         revoked_at: None,
+        parent: None,
     }
 }
 

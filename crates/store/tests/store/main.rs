@@ -1,6 +1,7 @@
 //! The store as its callers meet it: a real database in a directory of its own, real power cuts
 //! (a child process that dies at a failpoint), a real full disk.
 
+mod app_secrets;
 mod crash;
 mod disk_full;
 mod golden;

@@ -162,6 +162,7 @@ fn tokens_are_found_by_hash_and_void_when_revoked_or_expired() {
         created_at: NOW,
         expires_at: Some(NOW.plus(DurationMs(10))),
         revoked_at: None,
+        parent: None,
     };
     let stored = token.clone();
     write(&store, move |tx| tx.insert_token(&stored));
@@ -221,4 +222,31 @@ fn single_values_and_numbers_last() {
     let store = Store::open(dir.path()).expect("opens again");
     assert_eq!(store.read(|r| r.last_boot()).expect("reads"), Some(boot));
     assert_eq!(store.read(|r| r.last_number("slot")).expect("reads"), 3);
+}
+
+#[test]
+fn a_token_is_withdrawn_with_the_one_it_was_made_with() {
+    let (_dir, store) = open();
+    let token = |id: &str, parent: Option<&str>| TokenRecord {
+        id: id.to_owned(),
+        name: "ci".to_owned(),
+        hash: id.repeat(32),
+        scope: TokenScope { reach: TokenReach::All, right: TokenRight::Operate },
+        created_at: NOW,
+        expires_at: None,
+        revoked_at: None,
+        parent: parent.map(str::to_owned),
+    };
+    let all =
+        [token("t1", None), token("t2", Some("t1")), token("t3", Some("t2")), token("u1", None)];
+    write(&store, move |tx| all.iter().try_for_each(|token| tx.insert_token(token)));
+    write(&store, |tx| tx.revoke_token("t1", NOW));
+    let late = token("t4", Some("t2"));
+    write(&store, move |tx| tx.insert_token(&late));
+    let tokens = store.read(|r| r.tokens()).expect("they read");
+    let void: Vec<_> = tokens.iter().filter(|token| !token.is_valid_at(NOW)).collect();
+    assert_eq!(
+        void.iter().map(|token| token.id.as_str()).collect::<Vec<_>>(),
+        ["t1", "t2", "t3", "t4"]
+    );
 }

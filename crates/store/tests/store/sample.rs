@@ -6,9 +6,9 @@ use model::{UnixMs, VersionId};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use store::{
-    AppRecord, CertificateRecord, CertificateSource, EventRecord, HookRecord, HostnameRecord,
-    ImageRecord, MachineRecord, MessageRecord, NetworkRecord, OutboxRecord, SelfhoodRecord, Store,
-    StoreError, Tx,
+    AppRecord, AppSecretRecord, CertificateRecord, CertificateSource, EventRecord, HookRecord,
+    HostnameRecord, ImageRecord, MachineRecord, MessageRecord, NetworkRecord, OutboxRecord,
+    SecretKeyRecord, SelfhoodRecord, Store, StoreError, Tx,
 };
 use tempfile::TempDir;
 
@@ -296,4 +296,28 @@ fn spec() -> Value {
 
 fn from_json<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("the sample is what the model reads")
+}
+
+pub(crate) fn app_secret(name: &str, since: u64, value: &str) -> AppSecretRecord {
+    AppSecretRecord {
+        app: app_name(),
+        name: name.to_owned(),
+        since,
+        digest: format!("digest of {value}"),
+        sealed: format!("sealed {value}"),
+        created_at: NOW,
+        updated_at: NOW,
+    }
+}
+
+pub(crate) fn secret_key(name: &str) -> SecretKeyRecord {
+    SecretKeyRecord {
+        app: app_name(),
+        name: name.to_owned(),
+        kind: "hs256".to_owned(),
+        public_key: None,
+        sealed: "sealed key".to_owned(),
+        created_at: NOW,
+        updated_at: NOW,
+    }
 }

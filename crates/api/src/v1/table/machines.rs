@@ -1,7 +1,9 @@
 //! Machines: what they are, and their lives.
 
+use super::apps::{EVENT_STREAM, EVENTS};
 use super::images::REGISTRY_AUTH;
 use crate::contract::lease::NONCE_HEADER;
+use crate::contract::memory::{Memory, ReclaimMemory, ReclaimedMemory, SetMemory};
 use crate::contract::shapes::LeaseReleased;
 use crate::contract::{
     CreateMachine, Event, LeaseReply, LeaseRequest, Machine, MachineConfig, MachineVersion,
@@ -11,7 +13,7 @@ use crate::contract::{
 use crate::v1::operation::{
     Kind, Operation, Parameter, Right, delete, get, header, patch, post, put, query,
 };
-use crate::v1::{leases, life, machines, metadata, wait};
+use crate::v1::{events, leases, life, machines, memory, metadata, wait};
 use std::collections::BTreeMap;
 
 const MACHINES: &str = "/v1/apps/{app}/machines";
@@ -39,6 +41,10 @@ const FILTER: [Parameter; 4] = [
     query("state", Kind::Words(STATES), "Only in these states."),
     query("summary", Kind::Flag, "Without configuration and checks."),
 ];
+
+/// What answers say of leases.
+const WITH_LEASES: Parameter =
+    query("include_leases", Kind::Flag, "With leases, without their nonces.");
 
 /// Whoever does not hold the lease of a machine that has one is refused.
 pub(in crate::v1) const NONCE: Parameter =
@@ -80,6 +86,7 @@ fn whole() -> Vec<Operation> {
         get(MACHINES, machines::list)
             .is("Machines_list", "List the machines of an app.")
             .takes(&FILTER)
+            .takes(&[WITH_LEASES])
             .answers::<Vec<Machine<MachineConfig>>>(200),
         post(MACHINES, machines::create)
             .is("Machines_create", "Create a machine, and start it unless told otherwise.")
@@ -88,6 +95,7 @@ fn whole() -> Vec<Operation> {
             .answers::<Machine<MachineConfig>>(200),
         get(on(""), machines::show)
             .is("Machines_show", "Show a machine with its newest events.")
+            .takes(&[WITH_LEASES])
             .answers::<Machine<MachineConfig>>(200),
         post(on(""), machines::update)
             .is(
@@ -116,11 +124,13 @@ fn life() -> Vec<Operation> {
             .answers::<Started>(200),
         post(on("/stop"), life::stop)
             .is("Machines_stop", "Stop a machine.")
+            .needs(Right::SelfWrite)
             .takes(&[NONCE])
             .may_send::<StopRequest>()
             .answers::<Ok>(200),
         post(on("/suspend"), life::suspend)
             .is("Machines_suspend", "Let a machine sleep with its RAM.")
+            .needs(Right::SelfWrite)
             .takes(&[
                 NONCE,
                 query("depth", Kind::Word(&["freeze", "suspend"]), "How deep; as its engine can."),
@@ -128,6 +138,7 @@ fn life() -> Vec<Operation> {
             .answers::<Ok>(200),
         post(on("/restart"), life::restart)
             .is("Machines_restart", "Stop and start a machine.")
+            .needs(Right::SelfWrite)
             .takes(&[
                 NONCE,
                 query("timeout", Kind::Seconds, "Time to obey."),
@@ -163,13 +174,27 @@ fn looking() -> Vec<Operation> {
                 query("from_event_id", Kind::Text, "Only what happened after this event."),
             ])
             .answers::<WaitReply>(200),
-        get(on("/events"), machines::events)
-            .is("Machines_list_events", "What happened to a machine, newest first.")
-            .takes(&[query("limit", Kind::Count, "How many: 20 by default, at most 50.")])
-            .answers::<Vec<Event>>(200),
+        get(on("/events"), events::of_machine)
+            .is("Machines_list_events", "What happened to a machine; each as it happens, too.")
+            .takes(&EVENTS)
+            .answers::<Vec<Event>>(200)
+            .answers_raw(200, EVENT_STREAM),
         get(on("/versions"), machines::versions)
             .is("Machines_list_versions", "The versions of a machine, newest first.")
             .answers::<Vec<MachineVersion>>(200),
+        get(on("/memory"), memory::show)
+            .is("Machines_get_memory", "RAM of a machine: its limit, and what it does not use.")
+            .answers::<Memory>(200),
+        put(on("/memory"), memory::set)
+            .is("Machines_set_memory_limit", "Change the limit of RAM: refused without a balloon.")
+            .takes(&[NONCE])
+            .sends::<SetMemory>()
+            .answers::<Memory>(200),
+        post(on("/memory/reclaim"), memory::reclaim)
+            .is("Machines_reclaim_memory", "Take RAM back: nothing, without a balloon.")
+            .takes(&[NONCE])
+            .may_send::<ReclaimMemory>()
+            .answers::<ReclaimedMemory>(200),
         get(on("/usage"), machines::usage)
             .is("Machines_usage", "Metered use of a machine.")
             .answers::<Usage>(200),

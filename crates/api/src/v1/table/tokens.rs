@@ -12,8 +12,10 @@ pub(super) fn operations() -> Vec<Operation> {
             .needs(Right::Owner)
             .answers::<Vec<TokenInfo>>(200),
         post("/v1/tokens", tokens::create)
-            .is("Tokens_create", "Make a token; its secret is shown this once.")
-            .needs(Right::Owner)
+            .is(
+                "Tokens_create",
+                "Make a token of no more than the caller's reach; shown this once.",
+            )
             .sends::<CreateToken>()
             .answers::<TokenCreated>(201),
         get("/v1/tokens/current", tokens::current)

@@ -4,6 +4,7 @@ use super::{event, exit_request, lease, machine, token};
 use model::cause::{Cause, Depth};
 use model::effect::{ExitNews, News, NewsKind, NewsSource};
 use model::restart::RestartLog;
+use model::spec::secrets::SecretsSpec;
 use model::spec::{
     CpuKind, DnsSpec, EngineKind, GuestSize, ImageConfig, ImageRef, MachineSpec, ProgramSpec,
     RestartPolicy, RootfsSpec, StopConfig,
@@ -51,6 +52,7 @@ fn record(state: State) -> MachineRecord {
             checks: Vec::new(),
             is_hidden_in_dns: false,
             egress: None,
+            secrets: SecretsSpec::default(),
         },
         config: json!({"image": "demo", "guest": {"memory_mb": 256}, "nonsense": 1}),
         image: ImageRef {
@@ -194,6 +196,7 @@ fn secrets_are_shown_only_to_their_holder() {
         created_at: NOON,
         expires_at: None,
         revoked_at: None,
+        parent: None,
     };
     let shown = serde_json::to_string(&token(&token_record)).expect("plain");
     assert!(!shown.contains("secret-hash"), "{shown}");
