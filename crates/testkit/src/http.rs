@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Longest wait for an answer: the longest wait of the API and some.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(90);
 
+/// Most of a body that goes with its head.
+const IN_ONE_PIECE_MAX_BYTES: usize = 16 * 1024;
+
 /// Host of requests to the daemon, which has no name of its own.
 const DAEMON: &str = "dormouse";
 
@@ -129,9 +132,12 @@ impl<'a> Asked<'a> {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
-        stream.write_all(head.as_bytes())?;
+        // In one piece, as far as that goes: a server that answers before it has read a body, and
+        // closes, would reset the connection when the rest comes.
+        let (with_head, rest) = body.split_at(body.len().min(IN_ONE_PIECE_MAX_BYTES));
+        stream.write_all(&[head.as_bytes(), with_head].concat())?;
         // A server that refuses a large body may answer before it has read all of it.
-        match stream.write_all(body) {
+        match stream.write_all(rest) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(()),
         }
@@ -163,8 +169,20 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
 /// # Errors
 /// The socket breaks, or the answer is none of that kind.
 pub fn lines(socket: &Path, target: &str) -> io::Result<impl Iterator<Item = String> + use<>> {
+    lines_with(socket, target, &[])
+}
+
+/// As [`lines`], with further headers.
+///
+/// # Errors
+/// As [`lines`].
+pub fn lines_with(
+    socket: &Path,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> io::Result<impl Iterator<Item = String> + use<>> {
     let mut stream = connect(socket)?;
-    Asked::get(DAEMON, target).say(&mut stream)?;
+    Asked { headers, ..Asked::get(DAEMON, target) }.say(&mut stream)?;
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

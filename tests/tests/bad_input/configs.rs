@@ -168,9 +168,7 @@ fn fields_we_know_and_do_not_support_are_refused_with_a_way_out() {
         ("init", json!({"swap_size_mb": 512})),
         ("init", json!({"kernel_args": ["quiet"]})),
         ("restart", json!({"policy": "spot-price"})),
-        ("files", json!([{"guest_path": "/x", "secret_name": "S"}])),
         ("processes", json!([{"exec": ["a"]}, {"exec": ["b"]}])),
-        ("processes", json!([{"exec": ["a"], "secrets": [{"env_var": "A"}]}])),
         ("dns", json!({"dns_forward_rules": [{"basename": "x", "addr": "y"}]})),
     ];
     for (field, value) in rows {

@@ -21,7 +21,8 @@ fn on_image(name: &str, rootfs: &Value) -> Value {
 
 #[track_caller]
 fn update(instance: &Instance, id: &str, config: &Value) {
-    drop(instance.post(&Instance::path(id), &json!({"config": config})).expect(200));
+    let body = json!({"config": config, "skip_launch": false});
+    drop(instance.post(&Instance::path(id), &body).expect(200));
     instance.wait_for(id, "started");
 }
 
