@@ -36,6 +36,15 @@ pub(crate) struct Global {
     /// Token, with `--url`; by default the owner's, if it can be read
     #[arg(long, global = true, env = "DORMOUSE_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// Nonce of the lease that the caller holds: calls carry it
+    #[arg(
+        long,
+        global = true,
+        env = "DORMOUSE_LEASE",
+        hide_env_values = true,
+        value_name = "NONCE"
+    )]
+    pub(crate) lease: Option<String>,
     /// Answers as JSON, one value a line; errors too, on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -68,6 +77,12 @@ pub(crate) enum Verb {
     /// Apps: namespaces of machines
     #[command(subcommand)]
     App(verbs::app::AppVerb),
+    /// Secrets of apps
+    #[command(subcommand)]
+    Secret(verbs::secret::SecretVerb),
+    /// Keys of apps that sign without ever leaving
+    #[command(subcommand)]
+    SecretKey(verbs::secret_key::SecretKeyVerb),
     /// Images: what machines are made from
     #[command(subcommand)]
     Image(verbs::image::ImageVerb),
@@ -114,10 +129,18 @@ pub(crate) enum Verb {
     /// Access tokens of the API
     #[command(subcommand)]
     Token(verbs::token::TokenVerb),
+    /// Regions, and how much room there is: this host
+    #[command(subcommand)]
+    Region(verbs::region::RegionVerb),
     /// Metered use of the host, an app or a machine
     Usage(verbs::usage::UsageArgs),
+    /// Make any call of the API, and print its answer as it comes
+    Api(verbs::api::ApiArgs),
     /// Print completions for a shell
     Completions(verbs::completions::CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(verbs::man::ManArgs),
     /// What the proxy has open, and who is behind it
     #[command(subcommand)]
     Proxy(verbs::proxy::ProxyVerb),

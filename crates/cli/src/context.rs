@@ -26,7 +26,9 @@ pub(crate) struct Found {
 impl Context {
     /// The daemon that the global options point to.
     pub(crate) fn new(global: &Global) -> anyhow::Result<Self> {
-        Ok(Self { client: client(global)?, is_json: global.json })
+        let client = client(global)?;
+        let client = global.lease.iter().fold(client, |client, nonce| client.with_lease(nonce));
+        Ok(Self { client, is_json: global.json })
     }
 
     /// Shows `value` as JSON, or as `text` makes of it.

@@ -22,6 +22,16 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     line(&serde_json::to_string(value)?)
 }
 
+/// Writes bytes to stdout as they are.
+///
+/// # Errors
+/// Nobody reads it any more.
+pub(crate) fn bytes_as_they_are(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 /// Writes a notice to stderr. That nobody reads it is no reason to stop.
 pub(crate) fn notice(text: &str) {
     writeln!(io::stderr().lock(), "{text}").unwrap_or_default();

@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 pub(crate) mod alarm;
+pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod breaker;
 pub(crate) mod certs;
@@ -16,11 +17,15 @@ pub(crate) mod image;
 pub(crate) mod inbox;
 pub(crate) mod intent;
 pub(crate) mod machine;
+pub(crate) mod man;
 pub(crate) mod memory;
 pub(crate) mod policy;
 pub(crate) mod proxy;
+pub(crate) mod region;
 pub(crate) mod rest;
 pub(crate) mod run;
+pub(crate) mod secret;
+pub(crate) mod secret_key;
 pub(crate) mod selfhood;
 pub(crate) mod token;
 pub(crate) mod trace;
@@ -40,10 +45,15 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Proxy(verb) => proxy::proxy(&global, &verb),
         Verb::UnpackLayer => Ok(::image::unpack::child_main()),
         Verb::Completions(args) => completions::completions(&args),
+        Verb::Man(args) => man::man(&args),
         Verb::Down(args) => down::down(&global, &args),
         Verb::Doctor => context::run(&global, async |c| doctor::doctor(c).await),
         Verb::Run(args) => context::run(&global, async |c| run::run(c, &args).await),
         Verb::Machine(verb) => context::run(&global, async |c| machine::machine(c, &verb).await),
+        Verb::Api(args) => context::run(&global, async |c| api::api(c, &args).await),
+        Verb::Secret(verb) => context::run(&global, async |c| secret::secret(c, &verb).await),
+        Verb::SecretKey(v) => context::run(&global, async |c| secret_key::secret_key(c, &v).await),
+        Verb::Region(verb) => context::run(&global, async |c| region::region(c, &verb).await),
         Verb::App(verb) => context::run(&global, async |c| app::app(c, &verb).await),
         Verb::Image(verb) => context::run(&global, async |c| image::image(c, &verb).await),
         Verb::Policy(verb) => policy::policy(&global, &verb),

@@ -16,6 +16,21 @@ pub(crate) enum AppVerb {
     /// List apps
     #[command(visible_alias = "ls")]
     List,
+    /// Show an app
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Show the addresses on which an app is reached
+    Addresses {
+        /// Its name
+        name: String,
+    },
+    /// Show what happens to the machines of an app, as it happens
+    Events {
+        /// Its name
+        name: String,
+    },
     /// Remove an app
     Rm {
         /// Its name
@@ -43,6 +58,25 @@ pub(super) async fn app(context: &Context, verb: &AppVerb) -> anyhow::Result<Exi
                 output::table(["NAME", "STATUS", "MACHINES", "NETWORK"], &rows)
             })?;
         }
+        AppVerb::Show { name } => {
+            let app = context.client.app(name).await?;
+            context.show(&app, |app| {
+                output::pairs(&[
+                    ("name", app.name.clone()),
+                    ("status", app.status.clone()),
+                    ("machines", app.machine_count.to_string()),
+                    ("network", app.network.clone()),
+                    ("organisation", app.organization.slug.clone()),
+                ])
+            })?;
+        }
+        AppVerb::Addresses { name } => {
+            let addresses = context.client.addresses(name).await?;
+            context.show(&addresses.ips, |ips| {
+                ips.iter().map(|one| one.ip.clone()).collect::<Vec<_>>().join("\n")
+            })?;
+        }
+        AppVerb::Events { name } => super::machine::events::follow(context, name, None).await?,
         AppVerb::Rm { name, force } => context.client.delete_app(name, *force).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,7 @@
 //! `dormouse doctor`.
 
+mod ports;
+
 use crate::context::Context;
 use crate::failure::FAILED;
 use control::FindingLevel;
@@ -7,7 +9,8 @@ use std::process::ExitCode;
 
 /// Ends with 1 when something is missing.
 pub(super) async fn doctor(context: &Context) -> anyhow::Result<ExitCode> {
-    let doctor = context.client.doctor().await?;
+    let mut doctor = context.client.doctor().await?;
+    doctor.findings.extend(ports::findings(&context.client).await?);
     context.show(&doctor, |doctor| {
         let mut lines = Vec::new();
         for finding in &doctor.findings {

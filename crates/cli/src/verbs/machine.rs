@@ -2,18 +2,26 @@
 
 pub(crate) mod create;
 pub(super) mod destroy;
-mod events;
+pub(crate) mod egress;
+pub(super) mod events;
 mod exec;
+mod labels;
+mod lease;
 mod list;
+mod listening;
 pub(super) mod logs;
 mod ps;
+mod ram;
 mod restart;
+mod routing;
 mod show;
 mod signal;
 mod start;
 mod stats;
 mod stop;
 mod suspend;
+mod update;
+mod versions;
 mod wait;
 
 use crate::args::MachineArg;
@@ -26,6 +34,8 @@ use std::process::ExitCode;
 pub(crate) enum MachineVerb {
     /// Create a machine
     Create(create::CreateArgs),
+    /// Put a new version in place: options change the configuration, `--config` replaces it
+    Update(Box<update::UpdateArgs>),
     /// List machines
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
@@ -56,8 +66,24 @@ pub(crate) enum MachineVerb {
     Ps(MachineArg),
     /// Show what a machine uses now
     Stats(MachineArg),
+    /// Show how much RAM a machine may use, and does not
+    Ram(MachineArg),
+    /// Show what listens in a machine
+    Listening(MachineArg),
     /// Show what happened to a machine
     Events(events::EventsArgs),
+    /// Show the versions of a machine
+    Versions(MachineArg),
+    /// Have the proxy leave machines out
+    Cordon(routing::RoutingArgs),
+    /// Have the proxy take machines in again
+    Uncordon(routing::RoutingArgs),
+    /// Labels: show or change them
+    #[command(visible_alias = "metadata")]
+    Labels(labels::LabelsArgs),
+    /// Leases: nobody but the holder changes the machine
+    #[command(subcommand)]
+    Lease(lease::LeaseVerb),
 }
 
 pub(super) async fn machine(context: &Context, verb: &MachineVerb) -> anyhow::Result<ExitCode> {
@@ -76,8 +102,16 @@ pub(super) async fn machine(context: &Context, verb: &MachineVerb) -> anyhow::Re
         MachineVerb::Exec(args) => return exec::exec(context, args).await,
         MachineVerb::Logs(args) => logs::logs(context, args).await?,
         MachineVerb::Ps(args) => ps::ps(context, args).await?,
+        MachineVerb::Ram(args) => ram::ram(context, args).await?,
         MachineVerb::Stats(args) => stats::stats(context, args).await?,
         MachineVerb::Events(args) => events::events(context, args).await?,
+        MachineVerb::Update(args) => update::update(context, args).await?,
+        MachineVerb::Listening(args) => listening::listening(context, args).await?,
+        MachineVerb::Versions(args) => versions::versions(context, args).await?,
+        MachineVerb::Cordon(args) => routing::set_cordoned(context, args, true).await?,
+        MachineVerb::Uncordon(args) => routing::set_cordoned(context, args, false).await?,
+        MachineVerb::Labels(args) => labels::labels(context, args).await?,
+        MachineVerb::Lease(verb) => lease::lease(context, verb).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

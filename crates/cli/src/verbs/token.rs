@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::output;
+use api::contract::host::CreateDeployToken;
 use api::contract::{CreateToken, GoDuration, TokenInfo};
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -22,6 +23,14 @@ pub(crate) enum TokenVerb {
         /// May look, but not change
         #[arg(long)]
         read_only: bool,
+        /// Its life, e.g. `24h`; for ever by default
+        #[arg(long)]
+        ttl: Option<GoDuration>,
+    },
+    /// Make a token that may operate one app and nothing else
+    Deploy {
+        /// The app
+        app: String,
         /// Its life, e.g. `24h`; for ever by default
         #[arg(long)]
         ttl: Option<GoDuration>,
@@ -48,6 +57,11 @@ pub(super) async fn token(context: &Context, verb: &TokenVerb) -> anyhow::Result
                 ttl: *ttl,
             };
             let created = context.client.create_token(&wish).await?;
+            context.show(&created, |created| created.token.clone())?;
+        }
+        TokenVerb::Deploy { app, ttl } => {
+            let wish = CreateDeployToken { expiry: *ttl };
+            let created = context.client.create_deploy_token(app, &wish).await?;
             context.show(&created, |created| created.token.clone())?;
         }
         TokenVerb::List => {

@@ -1,5 +1,6 @@
 //! `dormouse machine create`, and the options that `run` shares with it.
 
+use super::egress::EgressArgs;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::images;
@@ -50,6 +51,8 @@ pub(crate) struct Wish {
     /// Policy by which it governs its own sleep, JSON
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    #[command(flatten)]
+    egress: EgressArgs,
 }
 
 impl Wish {
@@ -78,6 +81,7 @@ impl Wish {
             restart: self.restart.as_ref().map(restart),
             rootfs: self.disk.map(rootfs),
             policy: self.policy.as_deref().map(read_json).transpose()?,
+            egress: self.egress.rules(),
             metadata: unless_empty(
                 self.label.iter().map(|entry| label(entry)).collect::<Result<Vec<_>, _>>()?,
             ),
@@ -150,7 +154,7 @@ pub(super) async fn create(context: &Context, args: &CreateArgs) -> anyhow::Resu
 }
 
 /// The client that creates machines from `image`, which is pulled first when it is not here.
-async fn client_for(context: &Context, image: &str) -> anyhow::Result<Client> {
+pub(super) async fn client_for(context: &Context, image: &str) -> anyhow::Result<Client> {
     let watcher = if context.is_json { Watcher::Nobody } else { Watcher::Person };
     images::ready_for(&context.client, image, watcher).await
 }
@@ -187,7 +191,7 @@ pub(crate) async fn ensure_app(context: &Context, app: &str) -> anyhow::Result<(
     }
 }
 
-fn read_json(file: &std::path::Path) -> anyhow::Result<serde_json::Value> {
+pub(super) fn read_json(file: &std::path::Path) -> anyhow::Result<serde_json::Value> {
     let text = if file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())
     } else {
