@@ -17,7 +17,7 @@ use schemas::Schemas;
 use serde_json::{Map, Value, json};
 
 /// Parameters of paths: as the router names them, as the Machines API names them, what they mean.
-const PATH_PARAMETERS: [(&str, &str, &str); 8] = [
+const PATH_PARAMETERS: [(&str, &str, &str); 10] = [
     ("app", "app_name", "Name of the app."),
     ("id", "machine_id", "Id of the machine."),
     ("org", "org_slug", "Slug of the organisation; this host has `personal`."),
@@ -26,6 +26,8 @@ const PATH_PARAMETERS: [(&str, &str, &str); 8] = [
     ("hostname", "hostname", "The host name."),
     ("digest", "digest", "Digest or name of the image."),
     ("token", "token", "Id of the token."),
+    ("volume", "volume_id", "Id of the volume."),
+    ("ip", "ip", "The address."),
 ];
 
 const ABOUT: &str = "The Machines API of one's own host. `x-required-right` of an operation says who may \
@@ -104,24 +106,22 @@ fn asked(body: &Content, schemas: &mut Schemas) -> Value {
 }
 
 fn responses(operation: &Operation, schemas: &mut Schemas) -> Value {
-    let mut responses = Map::new();
+    let mut responses = json!({});
     for (status, content) in &operation.answers {
-        let mut response = json!({"description": meaning(*status)});
+        let response = &mut responses[status.to_string()];
+        response["description"] = meaning(*status).into();
+        // One status may come with one of several media types, as the caller accepts.
         if let Some(content) = content {
             let schema = content.schema.map(|of| json!({"schema": schemas.answered(of)}));
-            response["content"] = json!({content.media: schema.unwrap_or_else(|| json!({}))});
+            response["content"][content.media] = schema.unwrap_or_else(|| json!({}));
         }
-        responses.insert(status.to_string(), response);
     }
     let error = schemas.answered(|generator| generator.subschema_for::<ErrorBody>());
-    responses.insert(
-        "default".to_owned(),
-        json!({
-            "description": "Refused or failed: what, whether a retry helps, and what to do next.",
-            "content": {"application/json": {"schema": error}},
-        }),
-    );
-    responses.into()
+    responses["default"] = json!({
+        "description": "Refused or failed: what, whether a retry helps, and what to do next.",
+        "content": {"application/json": {"schema": error}},
+    });
+    responses
 }
 
 const fn meaning(status: u16) -> &'static str {
