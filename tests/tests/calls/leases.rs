@@ -74,4 +74,8 @@ fn the_holder_of_a_lease_is_not_stopped_by_it() {
     assert_eq!(machine["lease"]["owner"], "local");
     assert!(machine["lease"].get("nonce").is_none());
     assert!(instance.get(&path).expect(200).get("lease").is_none());
+    let header = [("fly-machine-lease-nonce", nonce)];
+    let released = instance.request_with("DELETE", &format!("{path}/lease"), &header, &Value::Null);
+    assert_eq!(released.expect(200), json!({"status": "success", "data": {"ok": true}}));
+    assert_eq!(instance.get(&format!("{path}/lease")).refusal(404).error, "lease not found");
 }

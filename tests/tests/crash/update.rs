@@ -31,7 +31,8 @@ fn template() -> (TempDir, String) {
 /// Asks for the update and waits until the machine runs; whether somebody was there to the end.
 fn update(instance: &Instance, id: &str) -> bool {
     let path = Instance::path(id);
-    let body = json!({"config": config("exec sleep 1000", &json!({"image": "other"}))});
+    let config = config("exec sleep 1000", &json!({"image": "other"}));
+    let body = json!({"config": config, "skip_launch": false});
     let asked = instance.try_request("POST", &path, body.to_string().as_bytes());
     let target = format!("{path}/wait?state=started&timeout=60");
     let ran = asked.and_then(|_| instance.try_request("GET", &target, b""));

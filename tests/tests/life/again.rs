@@ -71,7 +71,8 @@ fn an_update_of_what_was_never_prepared_prepares_it() {
     let instance = with_busybox();
     let (id, no_disks) = failed(&instance);
     no_disks.mend();
-    let body = json!({"config": config("exec sleep 1000", &json!({}))});
+    let config = config("exec sleep 1000", &json!({}));
+    let body = json!({"config": config, "skip_launch": false});
     drop(instance.post(&Instance::path(&id), &body).expect(200));
     instance.wait_for(&id, "started");
     assert!(events(&instance, &id).iter().any(|event| event["type"] == "failure"));
