@@ -3,7 +3,7 @@
 use crate::path::{self, encoded};
 use crate::{Client, ClientError};
 use api::contract::{CreateToken, Doctor, Ok as Done, TokenCreated, TokenInfo, Usage};
-use proxy_proto::message::Description;
+use control::Proxies;
 
 impl Client {
     /// Whether the daemon answers.
@@ -22,11 +22,11 @@ impl Client {
         self.get("/v1/doctor").await
     }
 
-    /// What the proxy has open, of one app or all.
+    /// What the proxies have open and under way, of one app or all.
     ///
     /// # Errors
     /// [`ClientError`]; code `no_proxy`.
-    pub async fn proxy(&self, app: Option<&str>) -> Result<Description, ClientError> {
+    pub async fn proxy(&self, app: Option<&str>) -> Result<Proxies, ClientError> {
         match app {
             Some(app) => self.get(&format!("/v1/proxy?app={}", encoded(app))).await,
             None => self.get("/v1/proxy").await,
