@@ -4,7 +4,7 @@
 use super::Setting;
 use crate::crowd::{Answers, Crowd};
 use crate::dormouse::Instance;
-use crate::dormouse::api::{Api, HOST};
+use crate::dormouse::api::HOST;
 use crate::peers::own::wake::{WebMachine, prepare};
 use crate::report::{Report, Row};
 use crate::stats::Samples;
@@ -42,17 +42,17 @@ fn on_one(
     rounds: u32,
 ) -> anyhow::Result<Row> {
     let mut api = instance.connect()?;
-    let mut herds = Herds::default();
     let mut starts = Samples::default();
-    for (round, machine) in (1..=rounds).zip(machines.iter().cycle()) {
-        words::tell(&format!("herd {round} of {rounds} on one machine"));
+    let mut machines = machines.iter().cycle();
+    let mut row = herds("one_sleeper", rounds, || {
+        let machine = machines.next().context("there are no machines")?;
         let before = api.n_starts(&machine.id)?;
-        herds.add(knock(setting, instance, &vec![machine; KNOCKS])?);
+        let answers = knock(setting, instance, &[machine; KNOCKS])?;
         let n_starts = u32::try_from(api.n_starts(&machine.id)?.saturating_sub(before))?;
         starts.push(f64::from(n_starts));
         api.stop(&machine.id)?;
-    }
-    let mut row = herds.row("one_sleeper");
+        Ok(answers)
+    })?;
     row.figures.push(("starts", starts.max()));
     Ok(row)
 }
@@ -66,13 +66,30 @@ fn on_each(
 ) -> anyhow::Result<Row> {
     let mut api = instance.connect()?;
     let all: Vec<&WebMachine> = machines.iter().collect();
-    let mut herds = Herds::default();
+    herds("each_sleeper", rounds, || {
+        let answers = knock(setting, instance, &all)?;
+        machines.iter().try_for_each(|machine| api.stop(&machine.id))?;
+        Ok(answers)
+    })
+}
+
+/// Times of all herds, and of the last answer in each. `herd` is one of them, and leaves its machines
+/// stopped.
+fn herds(
+    name: &str,
+    rounds: u32,
+    mut herd: impl FnMut() -> anyhow::Result<Answers>,
+) -> anyhow::Result<Row> {
+    let (mut took_ms, mut last_ms) = (Samples::default(), Samples::default());
     for round in 1..=rounds {
-        words::tell(&format!("herd {round} of {rounds} on {} machines", all.len()));
-        herds.add(knock(setting, instance, &all)?);
-        stop_all(&mut api, machines)?;
+        words::tell(&format!("{name}: herd {round} of {rounds}"));
+        let answers = herd()?;
+        last_ms.push(answers.took_ms.max());
+        took_ms.append(answers.took_ms);
     }
-    Ok(herds.row("each_sleeper"))
+    let mut row = Row::timed(name, &took_ms);
+    row.figures.push(("last_ms", last_ms.percentile(50)));
+    Ok(row)
 }
 
 fn knock(
@@ -84,28 +101,4 @@ fn knock(
     let mut crowd = Crowd::connect(&doors, HOST, "/")?;
     setting.pause();
     crowd.ask_once().context("a knock was not answered")
-}
-
-fn stop_all(api: &mut Api, machines: &[WebMachine]) -> anyhow::Result<()> {
-    machines.iter().try_for_each(|machine| api.stop(&machine.id))
-}
-
-/// Times of all herds, and of the last answer in each.
-#[derive(Debug, Default)]
-struct Herds {
-    took_ms: Samples,
-    last_ms: Samples,
-}
-
-impl Herds {
-    fn add(&mut self, herd: Answers) {
-        self.last_ms.push(herd.took_ms.max());
-        self.took_ms.append(herd.took_ms);
-    }
-
-    fn row(&self, name: &str) -> Row {
-        let mut row = Row::timed(name, &self.took_ms);
-        row.figures.push(("last_ms", self.last_ms.percentile(50)));
-        row
-    }
 }

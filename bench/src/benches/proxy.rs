@@ -103,7 +103,8 @@ pub(super) fn run(setting: &Setting<'_>) -> anyhow::Result<Report> {
         compare(load, &mut rows);
         report.rows.extend(rows);
     }
-    api.stop(&id)?;
+    // The connection from the beginning has been silent for longer than the API keeps one.
+    instance.connect()?.stop(&id)?;
     Ok(report)
 }
 

@@ -5,7 +5,7 @@ use crate::{Client, ClientError};
 use api::contract::index::Index;
 use api::contract::platform::{FindPlacements, Placements};
 use api::contract::{CreateToken, Doctor, Ok as Done, Regions, TokenCreated, TokenInfo, Usage};
-use proxy_proto::message::Description;
+use control::Proxies;
 
 impl Client {
     /// Whether the daemon answers.
@@ -48,11 +48,11 @@ impl Client {
         self.get("/v1/platform/regions").await
     }
 
-    /// What the proxy has open, of one app or all.
+    /// What the proxies have open and under way, of one app or all.
     ///
     /// # Errors
     /// [`ClientError`]; code `no_proxy`.
-    pub async fn proxy(&self, app: Option<&str>) -> Result<Description, ClientError> {
+    pub async fn proxy(&self, app: Option<&str>) -> Result<Proxies, ClientError> {
         match app {
             Some(app) => self.get(&format!("/v1/proxy?app={}", encoded(app))).await,
             None => self.get("/v1/proxy").await,

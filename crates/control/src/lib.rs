@@ -68,7 +68,9 @@ pub use keys::{KeyKind, SECRET_KEYS_MAX};
 pub use meters::{Histogram, METER_BOUNDS_S, Metered};
 pub use notify::{NOTIFY_GIVE_UP_AFTER, NOTIFY_WAIT_FIRST, NotifySettings};
 pub use orders::{LOG_MAX_BYTES, LOG_MAX_FILES, PIDS_MAX};
-pub use proxy::{CheckResult, SOCKET_FILE as PROXY_SOCKET_FILE, listen as listen_for_proxy};
+pub use proxy::{
+    CheckResult, Proxies, Replaced, SOCKET_FILE as PROXY_SOCKET_FILE, listen as listen_for_proxy,
+};
 pub use proxy_proto::message::Health as CheckHealth;
 pub use pulls::ImageSettings;
 pub use recover::Parts;

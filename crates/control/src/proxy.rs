@@ -13,7 +13,9 @@
 //! * `records`: which of them are sent, and when they are read.
 //! * `session`: one connection of a proxy, from `Hello` to its end.
 //! * `knock`: a visitor wants a machine that is not up.
+//! * `all`: what is told of all proxies.
 
+mod all;
 mod knock;
 mod press;
 mod records;
@@ -31,6 +33,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+pub use all::{Proxies, Replaced};
 pub(crate) use press::Press;
 pub use session::listen;
 pub(crate) use session::serve_for_ever;
@@ -60,7 +63,7 @@ pub(crate) struct Proxy {
 
 #[derive(Debug, Default)]
 struct ProxyState {
-    /// By number: the last is the newest, and has the doors.
+    /// By number.
     sessions: BTreeMap<u64, Session>,
     next_number: u64,
     /// Machines that visitors are kept from, until their next record or [`Proxy::resume`].
@@ -70,9 +73,19 @@ struct ProxyState {
     checks: HashMap<MachineId, BTreeMap<String, CheckResult>>,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Process {
+    pid: u32,
+    /// In milliseconds of the host's uptime. Of all processes the last one has the doors: after control
+    /// was away, one that was replaced may connect after the one that replaced it.
+    begun_ms: u64,
+}
+
 /// One connection of a proxy.
 #[derive(Debug)]
 struct Session {
+    of: Process,
     orders: mpsc::Sender<ToProxy>,
     since: UnixMs,
     dirty: HashSet<MachineId>,
@@ -174,11 +187,12 @@ impl Proxy {
         let (session, ticket, answer) = {
             let mut state = self.lock();
             let ticket = state.next();
-            let (session, newest) = state.sessions.iter_mut().next_back()?;
+            let session = state.newest()?;
+            let newest = state.sessions.get_mut(&session)?;
             newest.orders.try_send(ToProxy::Describe { ticket, app }).ok()?;
             let (tell, answer) = oneshot::channel();
             newest.descriptions.insert(ticket, tell);
-            (*session, ticket, answer)
+            (session, ticket, answer)
         };
         let described = tokio::time::timeout(DESCRIBE_MAX, answer).await;
         if described.is_err() {
@@ -255,10 +269,16 @@ impl ProxyState {
     }
 
     /// A session begins; every change is noted for it from now on.
-    fn begin(&mut self, orders: mpsc::Sender<ToProxy>, now: UnixMs) -> (u64, Arc<Notify>) {
+    fn begin(
+        &mut self,
+        of: Process,
+        orders: mpsc::Sender<ToProxy>,
+        now: UnixMs,
+    ) -> (u64, Arc<Notify>) {
         let number = self.next();
         let rung = Arc::new(Notify::new());
         let session = Session {
+            of,
             orders,
             since: now,
             dirty: HashSet::new(),
@@ -290,14 +310,23 @@ impl ProxyState {
         visited
     }
 
-    /// The oldest session, if there are more than may be.
+    /// The session of the oldest process, if there are more than may be.
     fn one_too_many(&self) -> Option<u64> {
-        let oldest = self.sessions.keys().next().copied();
+        let oldest = self.by_age().next();
         oldest.filter(|_| self.sessions.len() > SESSIONS_MAX)
     }
 
-    fn is_newest(&self, number: u64) -> bool {
-        self.sessions.keys().next_back() == Some(&number)
+    /// The session of the proxy that has the doors.
+    fn newest(&self) -> Option<u64> {
+        self.by_age().next_back()
+    }
+
+    /// Numbers of all sessions, that of the oldest process first.
+    fn by_age(&self) -> impl DoubleEndedIterator<Item = u64> + use<> {
+        let sessions = self.sessions.iter();
+        let mut by_age: Vec<_> = sessions.map(|(number, s)| (s.of.begun_ms, *number)).collect();
+        by_age.sort_unstable();
+        by_age.into_iter().map(|(_, number)| number)
     }
 
     /// What was said of a machine that is gone.

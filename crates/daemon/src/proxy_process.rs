@@ -8,7 +8,7 @@ use proxy::{Ground, ProxyOptions};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Pause between two looks for control's endpoint, at the start only.
+/// Pause between two looks for control, at the start only.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// File of the data directory with the last good routes.
@@ -24,7 +24,7 @@ const ROUTES_FILE: &str = "routes.json";
 pub fn run(options: &UpOptions) -> anyhow::Result<()> {
     logging::begin();
     host::raise_open_files();
-    let endpoint = wait_for_control(options);
+    let endpoint = wait_for_control(options)?;
     let options = ProxyOptions {
         ground: Ground::Router,
         runtime_dir: endpoint.runtime_dir,
@@ -41,14 +41,19 @@ fn routes_file(options: &UpOptions) -> PathBuf {
 }
 
 /// The endpoint that a control of this process' supervisor has written.
-fn wait_for_control(options: &UpOptions) -> Endpoint {
+///
+/// Control makes the router before it writes the file. Still both are looked for: after a reboot the
+/// file of the last boot is there, and its supervisor may have had the same number.
+fn wait_for_control(options: &UpOptions) -> anyhow::Result<Endpoint> {
     let supervisor = supervisor::of_this_process();
+    let is_ours =
+        |endpoint: &Endpoint| supervisor.is_none() || endpoint.supervisor_pid == supervisor;
     loop {
-        match Endpoint::read(&options.data_dir) {
-            Ok(endpoint) if supervisor.is_none() || endpoint.supervisor_pid == supervisor => {
-                return endpoint;
-            }
-            Ok(_) | Err(_) => std::thread::sleep(LOOK_EVERY),
+        if let Some(endpoint) = Endpoint::read(&options.data_dir).ok().filter(is_ours)
+            && net::router::exists(&endpoint.runtime_dir).context("cannot look for the router")?
+        {
+            return Ok(endpoint);
         }
+        std::thread::sleep(LOOK_EVERY);
     }
 }

@@ -17,9 +17,10 @@ const FLUSHES_MAX: usize = 4;
 /// Longest wait for a port, in milliseconds.
 const WAIT_MAX_MS: u32 = 60_000;
 
-/// First pause between two looks at the listening ports. A program that is about to listen does so
-/// within a few milliseconds.
-const LOOK_FIRST: Duration = Duration::from_millis(1);
+/// First pause between two looks at the listening ports; each next one is longer by a quarter, so
+/// that a port is noticed after at most a quarter of the time it took to listen. A look takes some
+/// tens of microseconds.
+const LOOK_FIRST: Duration = Duration::from_micros(500);
 
 /// Longest pause between two looks.
 const LOOK_LAST: Duration = Duration::from_millis(20);
@@ -51,9 +52,8 @@ impl Pending {
         timeout_ms: u32,
         now: Instant,
     ) -> Option<Answered> {
-        let listening = sockets::listening();
-        if sockets::has_tcp_port(&listening, port) || timeout_ms == 0 {
-            return Some((id, Answer::Listening { sockets: listening }));
+        if timeout_ms == 0 || sockets::tcp_ports().contains(&port) {
+            return Some((id, Answer::Listening { sockets: sockets::listening() }));
         }
         if self.waiters.len() == WAITERS_MAX {
             return Some((id, failed("too many waits for a port")));
@@ -97,18 +97,17 @@ impl Pending {
         let Some((_, pause)) = self.next_look.filter(|(at, _)| *at <= now) else {
             return Vec::new();
         };
-        let listening = sockets::listening();
-        let mut answers = Vec::new();
-        self.waiters.retain(|waiter| {
-            let is_over = waiter.until <= now || sockets::has_tcp_port(&listening, waiter.port);
-            if is_over {
-                answers.push((waiter.id, Answer::Listening { sockets: listening.clone() }));
-            }
-            !is_over
-        });
-        let pause = (pause * 2).min(LOOK_LAST);
+        let ports = sockets::tcp_ports();
+        let is_over = |waiter: &mut Waiter| waiter.until <= now || ports.contains(&waiter.port);
+        let over: Vec<Waiter> = self.waiters.extract_if(.., is_over).collect();
+        let pause = (pause * 5 / 4).min(LOOK_LAST);
         self.next_look = (!self.waiters.is_empty()).then(|| (now + pause, pause));
-        answers
+        if over.is_empty() {
+            return Vec::new();
+        }
+        let sockets = sockets::listening();
+        let answer = |waiter: Waiter| (waiter.id, Answer::Listening { sockets: sockets.clone() });
+        over.into_iter().map(answer).collect()
     }
 
     /// A new epoch: nobody waits any more.

@@ -32,6 +32,9 @@ pub(crate) fn open(path: &Path) -> Result<OwnedFd> {
 /// Moves the calling thread into the mount namespace `fd`; its root and working directory become
 /// the root of that namespace.
 pub(crate) fn enter_mount(fd: BorrowedFd<'_>) -> Result<()> {
+    // The kernel moves no thread that shares its root with another one, and one that was joined just
+    // now may still be on its way out.
+    unshare(UnshareFlags::FS).map_err(namespace("own a file system view"))?;
     move_into_link_name_space(fd, Some(LinkNameSpaceType::Mount))
         .map_err(namespace("enter a mount namespace"))
 }

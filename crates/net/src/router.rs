@@ -22,7 +22,7 @@ mod statement;
 
 pub use egress::{UPLINK_PEER, uplink_name};
 pub(crate) use egress::{forwarding_was_turned_on, has_host_side, host_table, remove_host_side};
-pub use enter::enter;
+pub use enter::{enter, exists};
 pub(crate) use firewall::rules;
 pub use flows::{Flows, is_of_router};
 pub use pins::{PIN_TTL_MAX, PIN_TTL_MIN, Pinner};

@@ -15,7 +15,7 @@ pub mod message;
 pub mod route;
 
 pub use link::{Link, LinkError, LinkReader, LinkWriter};
-pub use message::{FromProxy, KnockOutcome, Load, ToProxy};
+pub use message::{FromProxy, KnockOutcome, Load, RefusalScope, ToProxy};
 pub use route::{AppRoute, MachineRoute, RouteState};
 
 /// Version of this protocol that this build speaks.

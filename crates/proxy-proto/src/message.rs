@@ -82,6 +82,10 @@ pub enum FromProxy {
         build: String,
         /// Its process.
         pid: u32,
+        /// When it began, in milliseconds of the host's uptime: of several proxies the last one has
+        /// the doors, whoever connects first.
+        #[serde(default)]
+        begun_ms: u64,
     },
     /// A visitor wants the machine. One knock for all that wait.
     Knock {
@@ -150,9 +154,23 @@ pub enum KnockOutcome {
         hint: Option<String>,
         /// When it may be worth trying again.
         retry_after: Option<DurationMs>,
-        /// The visitor may be held until then and knock again (a lease that ends, mostly).
-        hold: bool,
+        /// For whom.
+        scope: RefusalScope,
     },
+}
+
+/// Whom a refused knock concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalScope {
+    /// Everybody who waits for the machine.
+    Machine,
+    /// Those who waited when control was asked: the machine was woken and did not stay, which says
+    /// nothing of the next wake.
+    Wake,
+    /// Nobody for good: visitors are held and knock again when it may be worth trying (a lease that
+    /// ends, mostly).
+    Moment,
 }
 
 /// Where the time of a wake went, in microseconds; what did not happen is zero.

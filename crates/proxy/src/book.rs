@@ -2,13 +2,15 @@
 //! whom to knock on, what control is told.
 //!
 //! What comes in are visitors ([`hold`]), the answers to knocks ([`wake`]), and control's records
-//! and questions ([`records`]). What goes out are answers to visitors that are held, messages to
-//! control ([`report`]) and [`Signals`] for the tasks around.
+//! and questions ([`records`]). What goes out are answers to visitors that are held ([`queue`]),
+//! messages to control ([`report`]) and [`Signals`] for the tasks around.
 //!
 //! Three things always hold: there is at most one knock on a machine; a visitor is either held or
 //! answered; nobody is given a place in a run that is not the one of the machine's record.
 
+mod decide;
 pub(crate) mod hold;
+mod queue;
 pub(crate) mod records;
 pub(crate) mod report;
 pub(crate) mod wake;
@@ -19,11 +21,11 @@ mod tests;
 use crate::dice::Dice;
 use crate::load::{Pulse, RunLoad};
 use crate::table::Table;
-use hold::Queue;
 use model::MachineId;
 use model::spec::service::Service;
 use proxy_proto::message::Health;
 use proxy_proto::{FromProxy, Load, MachineRoute, RouteState};
+use queue::Queue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::time::Instant;
 use wake::{Knock, Wake};

@@ -117,6 +117,7 @@ async fn go_on(desk: &Desk, prober: &Prober, room: &Semaphore, subject: &Subject
     let mut has_passed = false;
     loop {
         let Ok(_room) = room.acquire().await else { return };
+        let asked_at = Instant::now();
         let probe = prober.probe(subject.addresses, check);
         let result = tokio::time::timeout(check.timeout.to_std(), probe).await;
         let result = result.unwrap_or_else(|_elapsed| Err("no answer in time".to_owned()));
@@ -129,7 +130,9 @@ async fn go_on(desk: &Desk, prober: &Prober, room: &Semaphore, subject: &Subject
         };
         has_passed |= health == Health::Passing;
         let Subject { machine, run, .. } = subject;
-        desk.with(|book, now| book.checked(machine, run, &check.name, (health, output), now));
+        desk.with(|book, now| {
+            book.checked(machine, run, &check.name, (health, output), (asked_at, now));
+        });
         tokio::time::sleep(if has_passed { interval } else { pause }).await;
         pause = (pause * 2).min(interval);
     }

@@ -6,6 +6,7 @@ use crate::desk::Desk;
 use crate::visit::door::Doors;
 use proxy_proto::message::Description;
 use proxy_proto::{FromProxy, Link, LinkError, LinkReader, LinkWriter, ToProxy};
+use rustix::time::{ClockId, clock_gettime};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,9 +47,10 @@ enum Ended {
 
 /// Connects, again and again.
 pub(crate) async fn keep(desk: Desk, doors: Arc<Doors>, path: PathBuf) {
+    let begun_ms = uptime_ms();
     let mut pause = BACKOFF_FIRST;
     loop {
-        let (was_up, ended) = session(&desk, &doors, &path).await;
+        let (was_up, ended) = session(&desk, &doors, &path, begun_ms).await;
         if was_up {
             desk.with(Book::link_down);
             desk.expect_control();
@@ -71,8 +73,8 @@ pub(crate) async fn report_loads(desk: Desk) {
 }
 
 /// One connection, to its end; says whether control was there.
-async fn session(desk: &Desk, doors: &Doors, path: &Path) -> (bool, Ended) {
-    let (mut reader, writer) = match greet(path).await {
+async fn session(desk: &Desk, doors: &Doors, path: &Path, begun_ms: u64) -> (bool, Ended) {
+    let (mut reader, writer) = match greet(path, begun_ms).await {
         Ok(link) => link,
         Err(ended) => return (false, ended),
     };
@@ -84,12 +86,13 @@ async fn session(desk: &Desk, doors: &Doors, path: &Path) -> (bool, Ended) {
     (true, ended)
 }
 
-async fn greet(path: &Path) -> Result<(LinkReader, LinkWriter), Ended> {
+async fn greet(path: &Path, begun_ms: u64) -> Result<(LinkReader, LinkWriter), Ended> {
     let stream = UnixStream::connect(path).await.map_err(Ended::Absent)?;
     let (mut reader, mut writer) = Link::split(stream);
     let build = env!("CARGO_PKG_VERSION").to_owned();
     let pid = std::process::id();
-    writer.send(&FromProxy::Hello { version: proxy_proto::VERSION, build, pid }).await?;
+    let version = proxy_proto::VERSION;
+    writer.send(&FromProxy::Hello { version, build, pid, begun_ms }).await?;
     let first = tokio::time::timeout(SILENCE_MAX, reader.next()).await;
     match first {
         Ok(Ok(Some(ToProxy::Welcome { version, build }))) => {
@@ -102,6 +105,13 @@ async fn greet(path: &Path) -> Result<(LinkReader, LinkWriter), Ended> {
         Ok(Err(error)) => Err(error.into()),
         Ok(Ok(_)) | Err(_) => Err(Ended::NoWelcome),
     }
+}
+
+/// How long the host has been up: nobody sets that clock.
+fn uptime_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let ms = Duration::try_from(now).map_or(0, |up| up.as_millis());
+    u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
 async fn listen(desk: &Desk, doors: &Doors, reader: &mut LinkReader) -> Ended {

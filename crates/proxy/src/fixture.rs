@@ -68,13 +68,17 @@ pub(crate) fn app(name: &str, generation: u64, hostnames: &[&str]) -> AppRoute {
 }
 
 /// A refusal.
-pub(crate) fn refused(code: &str, hold: bool, retry_after_ms: u64) -> proxy_proto::KnockOutcome {
+pub(crate) fn refused(
+    code: &str,
+    scope: proxy_proto::RefusalScope,
+    retry_after_ms: u64,
+) -> proxy_proto::KnockOutcome {
     proxy_proto::KnockOutcome::Refused {
         code: code.to_owned(),
         message: "not now".to_owned(),
         hint: None,
         retry_after: Some(DurationMs(retry_after_ms)),
-        hold,
+        scope,
     }
 }
 

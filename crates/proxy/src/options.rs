@@ -27,8 +27,8 @@ pub struct ProxyOptions {
 /// The network namespace from which machines are reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ground {
-    /// The router of the instance whose runtime directory this is; waited for until it is there.
-    /// The resolver answers there too.
+    /// The router of the instance whose runtime directory this is, which must be there. The
+    /// resolver answers there too.
     Router,
     /// A namespace with this file, which must be there.
     Namespace(PathBuf),

@@ -4,10 +4,12 @@
 //! main thread ── starts ──► binder thread: stays in the host's network namespace
 //!      │
 //!      └─ enters the router namespace ─► runtime threads: born there
+//!                                     └► a lane for each CPU: visitors
 //! ```
 
 pub(crate) mod binder;
 pub(crate) mod handover;
+pub(crate) mod lanes;
 mod orders;
 mod register;
 
@@ -20,26 +22,20 @@ use crate::visit::door::Doors;
 use crate::visit::drain::Drain;
 use crate::{checks, dns_zone, persist};
 use binder::Binder;
+use lanes::Lanes;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub use register::living;
 
-/// Worker threads of the runtime. Two cores are the smallest host we promise anything for.
+/// Worker threads of the runtime for everything but visitors, who have [`lanes`].
 const WORKERS: usize = 2;
-
-/// Longest wait for the router, which control makes when it starts.
-const ROUTER_WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// Pause between two looks for it.
-const ROUTER_WAIT_STEP: Duration = Duration::from_millis(10);
 
 /// How long a process whose doors another one has may serve who came in before: its WebSockets and
 /// raw connections are in nobody's way.
@@ -92,20 +88,7 @@ fn enter(options: &ProxyOptions) -> Result<(), ProxyError> {
                 .map_err(io::Error::from)
                 .map_err(ProxyError::path("enter the network namespace", path))
         }
-        Ground::Router => enter_router(&options.runtime_dir),
-    }
-}
-
-/// Enters the router's namespace as soon as control has made it.
-fn enter_router(runtime_dir: &Path) -> Result<(), ProxyError> {
-    let since = Instant::now();
-    loop {
-        match net::router::enter(runtime_dir) {
-            Err(net::Error::NoRouter { .. }) if since.elapsed() < ROUTER_WAIT_MAX => {
-                std::thread::sleep(ROUTER_WAIT_STEP);
-            }
-            entered => return Ok(entered?),
-        }
+        Ground::Router => Ok(net::router::enter(&options.runtime_dir)?),
     }
 }
 
@@ -123,7 +106,9 @@ where
     let (inherited, predecessor) = before.map_or_else(Default::default, handover::Taken::split);
     persist::load(&options.routes_file, &desk).await?;
     let drain = Drain::new();
-    let doors = Arc::new(Doors::new(desk.clone(), binder.clone(), options.listen, drain.token()));
+    let lanes = Lanes::open()?;
+    let to_doors = (desk.clone(), binder.clone(), lanes, drain.token());
+    let doors = Arc::new(Doors::new(options.listen, to_doors));
     doors.adopt(inherited);
 
     let (mut tasks, mut while_open) = (JoinSet::new(), JoinSet::new());

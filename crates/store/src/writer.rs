@@ -191,6 +191,10 @@ impl WriterThread {
             tracing::warn!(%error, "the store's log could not be moved; it is tried again later");
         }
         for sql in STEP_PAGES {
+            if !self.inbox.is_empty() {
+                // Somebody waits: its commit reads what it needs.
+                return;
+            }
             if let Err(error) = self.connection.query_row(sql, [], |_row| Ok(())) {
                 tracing::warn!(%error, "the store's first commit has pages to read");
                 return;

@@ -12,6 +12,7 @@
 //! * [`place`]: namespaces of a test's own, and an image mounted in them.
 //! * [`registry`]: registries, and images pushed to them.
 //! * [`report`]: figures that a test hands to the summary of `./dev test`.
+//! * [`tls`]: TLS for tests of what stands behind it.
 //! * [`wait`]: waiting with a deadline.
 
 pub mod door;
@@ -22,6 +23,7 @@ pub mod leftovers;
 pub mod place;
 pub mod registry;
 pub mod report;
+pub mod tls;
 pub mod wait;
 
 pub use http::{Asked, Reply};

@@ -82,6 +82,11 @@ fn down_ends_a_proxy_that_was_replaced_and_still_serves_somebody() {
     instance.start_again();
     eventually("the next proxy has the doors", || (proxies(&instance).len() == 2).then_some(()));
     assert!(is_alive(before), "it serves the visitor");
+    let served = format!("process {before} was replaced and still serves\n");
+    eventually("both are told of", || {
+        let routes = instance.cli(&["proxy", "routes"]);
+        String::from_utf8_lossy(&routes.stdout).contains(&served).then_some(())
+    });
     let down = instance.cli(&["down", "--force"]);
     assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
     assert!(!is_alive(before));

@@ -11,4 +11,5 @@ mod house;
 mod metrics;
 mod outbound;
 mod races;
+mod ram;
 mod rules;

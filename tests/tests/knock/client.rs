@@ -2,18 +2,12 @@
 
 use crate::house::HOST;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::time::Duration;
 use testkit::Instance;
+use testkit::tls::trusting_anybody;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::danger::{
-    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
-};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Longest wait for anything that is awaited here.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,16 +55,9 @@ pub(crate) async fn tls(
     name: &str,
     alpn: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_safe_default_protocol_versions().expect("versions");
-    let builder =
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(provider)));
-    let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let stream = connect(instance, port).await;
-    soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
+    soon(trusting_anybody(alpn).connect(name, stream)).await
 }
 
 /// The same with the name of the app of most tests.
@@ -80,43 +67,4 @@ pub(crate) async fn tls_of_app(
     alpn: &[&str],
 ) -> TlsStream<TcpStream> {
     tls(instance, port, HOST, alpn).await.expect("TLS")
-}
-
-/// Any certificate will do: what matters here is behind it.
-#[derive(Debug)]
-struct Trusting(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _end: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -12,4 +12,5 @@ mod plain;
 mod protocols;
 mod refused;
 mod replay;
+mod stalled;
 mod wake;

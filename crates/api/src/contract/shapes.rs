@@ -170,6 +170,19 @@ pub struct ProxyDescription {
     pub metrics: Vec<(String, f64)>,
     /// Machines that did not fit into the answer.
     pub n_left_off: u32,
+    /// Proxies whose doors another one has, and which still serve who came in by them before.
+    pub replaced: Vec<ReplacedProxy>,
+}
+
+/// A proxy whose doors another one has.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ReplacedProxy {
+    /// Its process.
+    pub pid: u32,
+    /// What machines have to do for its visitors.
+    pub loads: Vec<Map<String, Value>>,
+    /// Machines that did not fit into the answer.
+    pub n_left_off: u32,
 }
 
 /// A port on which visitors are awaited.

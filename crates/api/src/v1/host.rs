@@ -26,8 +26,8 @@ pub(super) async fn doctor(State(control): State<Control>, who: Caller) -> Answe
 pub(super) async fn proxy(State(control): State<Control>, who: Caller, params: Params) -> Answer {
     let app = params.parsed::<AppName>("app")?;
     who.0.check(Need::Read, app.as_ref().map_or(Target::Host, Target::App))?;
-    match control.proxy_description(app.map(|app| app.to_string())).await {
-        Some(description) => reply::ok(&description),
+    match control.proxies(app.map(|app| app.to_string())).await {
+        Some(proxies) => reply::ok(&proxies),
         None => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "no_proxy",

@@ -6,8 +6,9 @@ use crate::output::{one_line, table};
 use crate::verbs::up::UpArgs;
 use api::contract::moment::rfc3339;
 use clap::{Args, Subcommand};
+use control::{Proxies, Replaced};
 use model::spec::service::{Port, Service, Transport};
-use proxy_proto::message::{DescribedMachine, Description, Door};
+use proxy_proto::message::{DescribedMachine, Description, Door, Load};
 use proxy_proto::route::{MachineRoute, RouteState};
 use std::process::ExitCode;
 
@@ -40,12 +41,20 @@ pub(super) fn proxy(global: &Global, verb: &ProxyVerb) -> anyhow::Result<ExitCod
 }
 
 async fn routes(context: &Context, args: &RoutesArgs) -> anyhow::Result<ExitCode> {
-    let description = context.client.proxy(args.app.as_deref()).await?;
-    context.show(&description, text)?;
+    let proxies = context.client.proxy(args.app.as_deref()).await?;
+    context.show(&proxies, text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(description: &Description) -> String {
+fn text(proxies: &Proxies) -> String {
+    let replaced = proxies.replaced.iter().map(text_of_replaced);
+    std::iter::once(text_of_newest(&proxies.newest))
+        .chain(replaced)
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
+fn text_of_newest(description: &Description) -> String {
     let doors: Vec<[String; 3]> = description.doors.iter().map(door).collect();
     let machines: Vec<[String; 9]> = description.machines.iter().map(row).collect();
     let doors = match doors.as_slice() {
@@ -54,12 +63,25 @@ fn text(description: &Description) -> String {
     };
     let columns =
         ["MACHINE", "APP", "STATE", "PORTS", "REQUESTS", "CONNECTIONS", "HELD", "LAST", "PROBLEMS"];
-    let mut text = format!("{doors}\n\n{}", table(columns, &machines));
-    if description.n_left_off > 0 {
-        text +=
-            &format!("\n({} machines more; ask for one app with --app)", description.n_left_off);
+    format!("{doors}\n\n{}{}", table(columns, &machines), left_off(description.n_left_off))
+}
+
+/// What a proxy without doors still serves.
+fn text_of_replaced(proxy: &Replaced) -> String {
+    let Replaced { pid, loads, n_left_off } = proxy;
+    if loads.is_empty() {
+        return format!("process {pid} was replaced and serves none of these machines any more");
     }
-    text
+    let loads: Vec<[String; 4]> = loads.iter().map(row_of_replaced).collect();
+    let loads = table(["MACHINE", "REQUESTS", "CONNECTIONS", "LAST"], &loads);
+    format!("process {pid} was replaced and still serves\n{loads}{}", left_off(*n_left_off))
+}
+
+fn left_off(n: u32) -> String {
+    match n {
+        0 => String::new(),
+        n => format!("\n({n} machines more; ask for one app with --app)"),
+    }
 }
 
 fn door(door: &Door) -> [String; 3] {
@@ -77,9 +99,18 @@ fn row(machine: &DescribedMachine) -> [String; 9] {
         load.n_requests.to_string(),
         load.n_connections.to_string(),
         machine.n_held.to_string(),
-        load.last_at.map_or_else(|| "-".to_owned(), rfc3339),
+        last(load),
         problems(machine),
     ]
+}
+
+fn row_of_replaced(load: &Load) -> [String; 4] {
+    let Load { machine, n_requests, n_connections, .. } = load;
+    [machine.to_string(), n_requests.to_string(), n_connections.to_string(), last(load)]
+}
+
+fn last(load: &Load) -> String {
+    load.last_at.map_or_else(|| "-".to_owned(), rfc3339)
 }
 
 const fn state(state: &RouteState) -> &'static str {
@@ -122,7 +153,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn described() -> Description {
+    fn described() -> Proxies {
+        let load = json!({"machine": "0e286039a42d18", "n_requests": 2, "n_connections": 1,
+            "n_upgraded": 0, "is_over_soft": true, "last_at": 1_795_255_200_000_u64});
         let machine = json!({
             "route": {"machine": "0e286039a42d18", "generation": 1, "app": "web", "network": 1,
                 "region": "local", "state": {"state": "up", "run": "r", "since": 0},
@@ -131,19 +164,19 @@ mod tests {
                     {"internal_port": 8080, "ports": [{"first": 80, "last": 80},
                         {"first": 9000, "last": 9010}]},
                     {"internal_port": 53, "protocol": "udp"}]},
-            "load": {"machine": "0e286039a42d18", "n_requests": 2, "n_connections": 1,
-                "n_upgraded": 0, "is_over_soft": true, "last_at": 1_795_255_200_000_u64},
-            "failing": ["alive"], "n_held": 3});
+            "load": load, "failing": ["alive"], "n_held": 3});
         let doors = json!([
             {"address": "127.0.0.1:80", "apps": ["web", "api"], "problem": null},
             {"address": "127.0.0.1:53/udp", "apps": ["web"], "problem": "taken by app dns"}]);
+        let replaced = json!([{"pid": 7, "loads": [], "n_left_off": 0},
+            {"pid": 8, "loads": [load], "n_left_off": 5}]);
         serde_json::from_value(json!({"doors": doors, "machines": [machine], "metrics": [],
-            "n_left_off": 4}))
+            "n_left_off": 4, "replaced": replaced}))
         .expect("a description")
     }
 
     #[test]
-    fn routes_tell_doors_machines_loads_and_problems() {
+    fn routes_tell_doors_machines_loads_problems_and_who_was_replaced() {
         let expected = "\
 DOOR              APPS      STATE
 127.0.0.1:80      web, api  open
@@ -153,13 +186,20 @@ MACHINE         APP  STATE  PORTS                            REQUESTS  CONNECTIO
 LAST                  PROBLEMS
 0e286039a42d18  web  up     80,9000-9010->8080 none->53/udp  2         1            3     \
 2026-11-21T10:00:00Z  cordoned, above its soft limit, alive fails
-(4 machines more; ask for one app with --app)";
+(4 machines more; ask for one app with --app)
+
+process 7 was replaced and serves none of these machines any more
+
+process 8 was replaced and still serves
+MACHINE         REQUESTS  CONNECTIONS  LAST
+0e286039a42d18  2         1            2026-11-21T10:00:00Z
+(5 machines more; ask for one app with --app)";
         assert_eq!(text(&described()), expected);
     }
 
     #[test]
     fn without_services_there_are_no_doors() {
-        let said = text(&Description::default());
+        let said = text(&Proxies::default());
         assert!(said.starts_with("no doors"), "{said}");
     }
 }

@@ -13,7 +13,7 @@ use model::cause::KnockRequest;
 use model::spec::service::Transport;
 use model::{Cause, DurationMs, Exit, MachineId, Refused, RunId, State, Want};
 use proxy_proto::MachineRoute;
-use proxy_proto::message::{KnockOutcome, KnockTiming};
+use proxy_proto::message::{KnockOutcome, KnockTiming, RefusalScope};
 use proxy_proto::route::RouteState;
 use std::time::{Duration, Instant};
 use store::MachineRecord;
@@ -201,21 +201,25 @@ impl Missed {
         match self {
             Self::Refused(error) => refusal(error),
             Self::Died(exit) => turned(
+                RefusalScope::Wake,
                 "died_waking",
                 format!("the program ended before it listened{}", words_of_exit(exit.as_ref())),
                 "`dormouse machine logs` says why it ends",
             ),
             Self::PutToRest => turned(
+                RefusalScope::Wake,
                 "stopped_waking",
                 "the machine was put to rest again while it woke".to_owned(),
                 "`dormouse machine show` says by whom",
             ),
             Self::Destroyed => turned(
+                RefusalScope::Machine,
                 "machine_destroyed",
                 "the machine was destroyed while it woke".to_owned(),
                 "another machine of the app may answer the next request",
             ),
             Self::NeverListened => turned(
+                RefusalScope::Machine,
                 "port_not_listening",
                 format!("the program runs and does not listen on port {internal_port}"),
                 "let it listen on 0.0.0.0 or [::], and compare `internal_port`",
@@ -224,13 +228,13 @@ impl Missed {
     }
 }
 
-fn turned(code: &str, message: String, hint: &str) -> KnockOutcome {
+fn turned(scope: RefusalScope, code: &str, message: String, hint: &str) -> KnockOutcome {
     KnockOutcome::Refused {
         code: code.to_owned(),
         message,
         hint: Some(hint.to_owned()),
         retry_after: Some(RETRY_AFTER),
-        hold: false,
+        scope,
     }
 }
 
@@ -275,20 +279,22 @@ fn refusal(error: &ControlError) -> KnockOutcome {
     let advice = error.advice();
     let now = model::clock::now();
     let left = |until: model::UnixMs| DurationMs(until.0.saturating_sub(now.0).max(1));
-    let (retry_after, hold) = match error {
-        ControlError::Refused(Refused::Lease(lease)) => (left(lease.expires_at), true),
-        ControlError::Refused(Refused::KeptAwake { not_before: Some(at), .. }) => {
-            (left(*at), false)
+    let (retry_after, scope) = match error {
+        ControlError::Refused(Refused::Lease(lease)) => {
+            (left(lease.expires_at), RefusalScope::Moment)
         }
-        _ if advice.is_retryable => (RETRY_AFTER, false),
-        _ => (RETRY_LATE, false),
+        ControlError::Refused(Refused::KeptAwake { not_before: Some(at), .. }) => {
+            (left(*at), RefusalScope::Machine)
+        }
+        _ if advice.is_retryable => (RETRY_AFTER, RefusalScope::Machine),
+        _ => (RETRY_LATE, RefusalScope::Machine),
     };
     KnockOutcome::Refused {
         code: advice.code.to_owned(),
         message: words_of(error),
         hint: Some(advice.hint.to_owned()),
         retry_after: Some(retry_after),
-        hold,
+        scope,
     }
 }
 
@@ -306,7 +312,7 @@ fn later(error: &ControlError) -> KnockOutcome {
         message: words_of(error.root()),
         hint: None,
         retry_after: Some(ASK_AGAIN),
-        hold: true,
+        scope: RefusalScope::Moment,
     }
 }
 

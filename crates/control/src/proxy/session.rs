@@ -1,6 +1,6 @@
 //! One connection of a proxy: all records, then each change, and what the proxy says.
 
-use super::{CheckResult, ORDERS_MAX, Proxy, knock, records};
+use super::{CheckResult, ORDERS_MAX, Process, Proxy, knock, records};
 use crate::control::Control;
 use crate::error::ControlError;
 use model::MachineId;
@@ -125,10 +125,12 @@ fn is_ours(stream: &UnixStream) -> bool {
 /// One connection, to its end.
 pub(super) async fn converse(house: impl House, stream: UnixStream) {
     let (mut reader, writer) = Link::split(stream);
-    let pid = match tokio::time::timeout(SILENCE_MAX, reader.next::<FromProxy>()).await {
-        Ok(Ok(Some(FromProxy::Hello { version, build, pid }))) if version >= VERSION_MIN => {
+    let of = match tokio::time::timeout(SILENCE_MAX, reader.next::<FromProxy>()).await {
+        Ok(Ok(Some(FromProxy::Hello { version, build, pid, begun_ms })))
+            if version >= VERSION_MIN =>
+        {
             tracing::info!(pid, build, version, "the proxy is here");
-            pid
+            Process { pid, begun_ms }
         }
         Ok(Ok(said)) => {
             tracing::warn!(?said, "the proxy's first word is not understood");
@@ -138,21 +140,21 @@ pub(super) async fn converse(house: impl House, stream: UnixStream) {
         Err(_elapsed) => return tracing::warn!("a proxy connected and says nothing"),
     };
     let (orders, waiting) = mpsc::channel(ORDERS_MAX);
-    let (number, rung) = begin(&house, orders.clone());
+    let (number, rung) = begin(&house, of, orders.clone());
     let ended = tokio::select! {
         ended = tell(&house, number, (writer, waiting), &rung) => ended,
         ended = hear(&house, number, reader, &orders) => ended,
     };
     if let Err(error) = ended {
-        tracing::info!(pid, %error, "the proxy is gone");
+        tracing::info!(pid = of.pid, %error, "the proxy is gone");
     }
     end(&house, number);
 }
 
-fn begin(house: &impl House, orders: mpsc::Sender<ToProxy>) -> (u64, Arc<Notify>) {
+fn begin(house: &impl House, of: Process, orders: mpsc::Sender<ToProxy>) -> (u64, Arc<Notify>) {
     let (begun, one_too_many) = {
         let mut state = house.proxy().lock();
-        let begun = state.begin(orders, model::clock::now());
+        let begun = state.begin(of, orders, model::clock::now());
         (begun, state.one_too_many())
     };
     if let Some(oldest) = one_too_many {
@@ -300,7 +302,7 @@ fn loaded(house: &impl House, number: u64, load: Load) {
 /// Everything that is only written down, or answers a question.
 fn take_in(proxy: &Proxy, number: u64, said: FromProxy) {
     let mut state = proxy.lock();
-    let is_newest = state.is_newest(number);
+    let is_newest = state.newest() == Some(number);
     match said {
         FromProxy::Quiet { ticket, load } => {
             let session = state.sessions.get_mut(&number);

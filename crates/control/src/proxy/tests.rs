@@ -5,7 +5,7 @@ use super::{Proxy, Quiet, SESSIONS_MAX};
 use crate::error::ControlError;
 use model::cause::KnockRequest;
 use model::{MachineId, UnixMs};
-use proxy_proto::message::{FromProxy, Health, KnockOutcome, Load, ToProxy};
+use proxy_proto::message::{FromProxy, Health, KnockOutcome, Load, RefusalScope, ToProxy};
 use proxy_proto::{Link, LinkReader, LinkWriter, MachineRoute, VERSION};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl House for Fake {
             message: "not now".to_owned(),
             hint: None,
             retry_after: None,
-            hold: false,
+            scope: RefusalScope::Machine,
         }
     }
 
@@ -109,10 +109,16 @@ struct Peer {
 impl Peer {
     /// Connects, and hears all records.
     async fn connect(house: &Fake) -> Self {
+        Self::connect_as(house, 1).await
+    }
+
+    /// The same as a process that began then.
+    async fn connect_as(house: &Fake, begun_ms: u64) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         let served = tokio::spawn(converse(house.clone(), theirs));
         let (reader, mut writer) = Link::split(ours);
-        let hello = FromProxy::Hello { version: VERSION, build: "test".to_owned(), pid: 1 };
+        let pid = std::process::id();
+        let hello = FromProxy::Hello { version: VERSION, build: "test".to_owned(), pid, begun_ms };
         writer.send(&hello).await.expect("sent");
         let mut peer = Self { reader, writer, greeting: Vec::new(), served };
         loop {
@@ -319,6 +325,24 @@ async fn checks_are_those_of_the_newest_proxy() {
         peer.hear().await;
     }
     assert_eq!(house.proxy.checks(&id(1))["alive"].output, "new");
+}
+
+#[tokio::test]
+async fn the_process_that_began_last_has_the_doors_whoever_connects_first() {
+    let house = Fake::default();
+    let (mut new, mut old) = (Peer::connect_as(&house, 2).await, Peer::connect_as(&house, 1).await);
+    new.load(3, 10).await;
+    old.load(2, 10).await;
+    house.until(|n, _| n == 5).await;
+    for (app, served) in [(None, vec![load(2, 10)]), (Some("other"), vec![])] {
+        let (proxy, app) = (Arc::clone(&house.proxy), app.map(str::to_owned));
+        let asked = tokio::spawn(async move { proxy.describe_all(app).await });
+        let ToProxy::Describe { ticket, .. } = new.hear().await else { panic!("not asked") };
+        new.say(FromProxy::Description { ticket, description: Box::default() }).await;
+        let told = asked.await.expect("no panic").expect("answered");
+        let loads: Vec<_> = told.replaced.into_iter().map(|replaced| replaced.loads).collect();
+        assert_eq!(loads, [served]);
+    }
 }
 
 #[tokio::test]

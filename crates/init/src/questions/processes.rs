@@ -75,10 +75,7 @@ fn look_at(pid: u32, clock: &Clock, sockets: &HashMap<u64, Found>) -> Option<Pro
         let inodes = socket_inodes(pid);
         let mut own: Vec<_> = inodes.iter().filter_map(|inode| sockets.get(inode)).collect();
         own.dedup();
-        (
-            read_link(&format!("/proc/{pid}/cwd")),
-            own.into_iter().map(|f| f.socket.clone()).collect(),
-        )
+        (read_link(&format!("/proc/{pid}/cwd")), own.into_iter().map(Found::socket).collect())
     });
     Some(Process {
         pid,

@@ -1,144 +1,103 @@
-//! Which ports listen? From `/proc/net/{tcp,tcp6,udp,udp6}`.
+//! Which ports listen?
+//!
+//! The kernel is asked for listening sockets alone ([`diag`]); where it cannot be asked, its tables
+//! of all sockets are read ([`table`]).
 
-use crate::files;
+mod diag;
+mod table;
+
 use guest_proto::message::ListenSocket;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-/// Most bytes read of each table. The kernel lists listening TCP sockets first.
-const TABLE_MAX_BYTES: usize = 1024 * 1024;
+use std::net::SocketAddr;
 
 /// Most sockets told.
 const SOCKETS_MAX: usize = 1_000;
 
-/// State of a listening TCP socket.
-const TCP_LISTEN: &str = "0A";
-
-/// State of a UDP socket that is not connected.
-const UDP_UNCONNECTED: &str = "07";
+/// Protocol and family of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tcp4,
+    Tcp6,
+    Udp4,
+    Udp6,
+}
 
 /// A listening socket and its inode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// The socket.
-    pub(crate) socket: ListenSocket,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
     /// Its inode, as in `/proc/<pid>/fd`.
     pub(crate) inode: u64,
 }
 
-/// The listening sockets of the machine.
-pub(crate) fn listening() -> Vec<ListenSocket> {
-    find_all().into_iter().map(|found| found.socket).collect()
+impl Kind {
+    const TCP: [Self; 2] = [Self::Tcp4, Self::Tcp6];
+    const ALL: [Self; 4] = [Self::Tcp4, Self::Tcp6, Self::Udp4, Self::Udp6];
+
+    const fn protocol(self) -> &'static str {
+        match self {
+            Self::Tcp4 | Self::Tcp6 => "tcp",
+            Self::Udp4 | Self::Udp6 => "udp",
+        }
+    }
 }
 
-/// Whether one of them is TCP on `port`.
-pub(crate) fn has_tcp_port(sockets: &[ListenSocket], port: u16) -> bool {
-    sockets.iter().any(|socket| {
-        let found = socket.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        socket.proto == "tcp" && found == Some(port)
-    })
+impl Found {
+    /// As it is told to the host.
+    pub(crate) fn socket(&self) -> ListenSocket {
+        ListenSocket { proto: self.kind.protocol().to_owned(), address: self.address.to_string() }
+    }
+}
+
+/// The listening sockets of the machine.
+pub(crate) fn listening() -> Vec<ListenSocket> {
+    find_all().iter().map(Found::socket).collect()
+}
+
+/// TCP ports that listen.
+pub(crate) fn tcp_ports() -> Vec<u16> {
+    find(&Kind::TCP).iter().map(|found| found.address.port()).collect()
 }
 
 /// The listening sockets with their inodes.
 pub(crate) fn find_all() -> Vec<Found> {
-    let tables = [
-        ("tcp", "/proc/net/tcp", TCP_LISTEN),
-        ("tcp", "/proc/net/tcp6", TCP_LISTEN),
-        ("udp", "/proc/net/udp", UDP_UNCONNECTED),
-        ("udp", "/proc/net/udp6", UDP_UNCONNECTED),
-    ];
-    let mut found = Vec::new();
-    for (proto, path, state) in tables {
-        let table = files::read_bounded(path, TABLE_MAX_BYTES).unwrap_or_default();
-        found.extend(parse(proto, state, &String::from_utf8_lossy(&table)));
-    }
-    found.truncate(SOCKETS_MAX);
-    found
+    find(&Kind::ALL)
 }
 
-fn parse(proto: &str, state: &str, table: &str) -> Vec<Found> {
-    table.lines().skip(1).filter_map(|line| parse_line(proto, state, line)).collect()
-}
-
-/// Fields of a line: number, local address, remote address, state, …, inode at 9.
-fn parse_line(proto: &str, state: &str, line: &str) -> Option<Found> {
-    let mut fields = line.split_ascii_whitespace().skip(1);
-    let local = fields.next()?;
-    if fields.nth(1)? != state {
-        return None;
-    }
-    let inode = fields.nth(5)?.parse().ok()?;
-    let address = parse_address(local)?.to_string();
-    Some(Found { socket: ListenSocket { proto: proto.to_owned(), address }, inode })
-}
-
-/// `0100007F:1F90`: each four bytes of the address as one number in the host's byte order.
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word =
-        |at: usize| Some(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
-    let address = match address.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
-        32 => {
-            let mut bytes = [0; 16];
-            for (n, chunk) in bytes.chunks_exact_mut(4).enumerate() {
-                chunk.copy_from_slice(&word(n * 8)?);
-            }
-            IpAddr::V6(Ipv6Addr::from(bytes))
-        }
-        _ => return None,
+fn find(kinds: &[Kind]) -> Vec<Found> {
+    let socket = diag::open();
+    let of_kind = |kind: &Kind| {
+        let asked = socket.as_ref().map_err(|error| *error).and_then(|s| diag::find(s, *kind));
+        // Kernels without this interface, or this part of it, have the tables still.
+        asked.unwrap_or_else(|_cannot_ask| table::find(*kind))
     };
-    Some(SocketAddr::new(address, port))
+    kinds.iter().flat_map(of_kind).take(SOCKETS_MAX).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(proto: &str, state: &str, line: &str, expected: Option<(&str, u64)>) {
-        let found = parse_line(proto, state, line);
-        let found = found.as_ref().map(|found| (&*found.socket.address, found.inode));
-        assert_eq!(found, expected, "{line}");
-    }
+    use super::{Found, Kind, diag, table};
+    use std::net::{SocketAddr, TcpListener, UdpSocket};
 
     #[test]
-    fn tables_of_the_kernel() {
-        let tail = "00000000:00000000 00:00000000 00000000 0 0";
-        check(
-            "tcp",
-            TCP_LISTEN,
-            &format!(" 0: 0100007F:1F90 00000000:0000 0A {tail} 4242 1"),
-            Some(("127.0.0.1:8080", 4242)),
-        );
-        check(
-            "tcp",
-            TCP_LISTEN,
-            &format!(" 0: 0100007F:1F90 00000000:0000 01 {tail} 4242 1"),
-            None,
-        );
-        check(
-            "tcp",
-            TCP_LISTEN,
-            &format!(
-                "0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A {tail} 7"
-            ),
-            Some(("[::1]:80", 7)),
-        );
-        check(
-            "udp",
-            UDP_UNCONNECTED,
-            &format!("99: 00000000:0035 00000000:0000 07 {tail} 8 2"),
-            Some(("0.0.0.0:53", 8)),
-        );
-    }
-
-    #[test]
-    fn nonsense_is_passed_over() {
-        for line in
-            ["", "0:", "0: x:y z 0A", "0: 0100007F:1F90 0:0 0A", "0: é00007F:1F90 0 0A 0 0 0 0 0 1"]
-        {
-            check("tcp", TCP_LISTEN, line, None);
+    fn both_ways_find_the_same() {
+        let tcp4 = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let tcp6 = TcpListener::bind("[::1]:0").expect("a socket");
+        let udp4 = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let udp6 = UdpSocket::bind("[::1]:0").expect("a socket");
+        let addresses =
+            [tcp4.local_addr(), tcp6.local_addr(), udp4.local_addr(), udp6.local_addr()];
+        let at = |found: Vec<Found>, address: SocketAddr| -> Vec<Found> {
+            found.into_iter().filter(|found| found.address == address).collect()
+        };
+        let socket = diag::open().expect("a socket to ask with");
+        for (kind, address) in Kind::ALL.into_iter().zip(addresses) {
+            let address = address.expect("an address");
+            let asked = at(diag::find(&socket, kind).expect("found"), address);
+            assert_eq!(asked.len(), 1, "{asked:?}");
+            assert_eq!(asked, at(table::find(kind), address));
         }
     }
 }

@@ -11,6 +11,17 @@ pub(super) fn pin_in(pins: &Path) -> PathBuf {
     pins.join("router")
 }
 
+/// Whether the instance in `runtime_dir` has a router to [`enter`].
+///
+/// # Errors
+/// [`Error::Path`] or [`Error::Namespace`] without the right to look.
+pub fn exists(runtime_dir: &Path) -> Result<bool> {
+    match find(runtime_dir) {
+        Err(Error::NoRouter { .. }) => Ok(false),
+        found => found.map(|_pin| true),
+    }
+}
+
 /// Moves the calling thread into the network namespace of the router of the instance in
 /// `runtime_dir`; threads that it starts later are born there.
 ///

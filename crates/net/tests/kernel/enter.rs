@@ -31,6 +31,7 @@ fn a_process_enters_the_router_from_the_host_and_from_the_instance() {
     let mut world = World::new();
     let router = world.router.open_in_router(|| namespace("net")).expect("inside");
     for _ in 0..2 {
+        assert!(router::exists(world.runtime_dir()).expect("looked"));
         let [before, after] = enter_elsewhere(world.runtime_dir());
         assert_ne!(before[0], router);
         assert_eq!(after[0], router, "threads are born in the router");
@@ -62,6 +63,7 @@ fn from_the_router_a_plain_connection_reaches_a_guest() {
 fn an_instance_without_a_router_is_told() {
     let dir = tempfile::tempdir().expect("a directory");
     let check = |dir: &Path| {
+        assert!(!router::exists(dir).expect("looked"));
         let missing = router::enter(dir).expect_err("none");
         assert!(matches!(&missing, Error::NoRouter { runtime_dir } if runtime_dir == dir));
         assert!(missing.to_string().contains("control process"), "{missing}");

@@ -171,17 +171,22 @@ impl Book {
         }
     }
 
-    /// The result of a check of a run; told to control when it has changed.
+    /// The result of a check of a run that was begun at `since`; told to control when it has changed.
     pub(crate) fn checked(
         &mut self,
         machine: &MachineId,
         run: &str,
         check: &str,
         result: (Health, String),
-        now: Instant,
+        (since, now): (Instant, Instant),
     ) {
         let Some(live) = self.live.get_mut(machine) else { return };
         if live.run.as_ref().is_none_or(|load| load.run != run) {
+            return;
+        }
+        let wake = live.wake.as_ref().filter(|wake| wake.run == run);
+        if result.0 != Health::Passing && wake.is_some_and(|wake| since < wake.at) {
+            // It was asked before it listened.
             return;
         }
         let before = live.health.insert(check.to_owned(), result.clone());

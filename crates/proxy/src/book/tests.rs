@@ -6,7 +6,7 @@ use crate::fixture::{id, limited, machine, port, ready, refused, up};
 use crate::load::RunPhase;
 use model::spec::service::Service;
 use proxy_proto::message::Health;
-use proxy_proto::{FromProxy, Load, MachineRoute, RouteState};
+use proxy_proto::{FromProxy, Load, MachineRoute, RefusalScope, RouteState};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,6 +31,15 @@ impl World {
         }
         world.book.complete(now);
         world
+    }
+
+    /// From now on records have a check that gates.
+    fn gate_with_check(&mut self) {
+        let check = serde_json::json!({
+            "name": "alive", "probe": { "type": "tcp" }, "port": 8080, "interval": 1000,
+            "timeout": 1000, "grace_period": 0, "gates_routing": true,
+        });
+        self.services[0].checks.push(serde_json::from_value(check).expect("a check"));
     }
 
     fn route(&mut self, n: u32, state: RouteState) -> MachineRoute {
@@ -166,7 +175,7 @@ fn a_refusal_reaches_all_who_wait_and_the_next_knocks_anew() {
     let mut world = World::new(1, 20, None);
     let mut held = world.held();
     let ticket = world.knocks()[0].0;
-    world.book.knocked(ticket, refused("denied", false, 5_000), world.now);
+    world.book.knocked(ticket, refused("denied", RefusalScope::Machine, 5_000), world.now);
     let turned = answer(&mut held).expect("answered").expect_err("refused");
     assert_eq!((turned.code.as_str(), turned.status), ("denied", 503));
     assert_eq!(turned.retry_after, Some(Duration::from_secs(5)));
@@ -179,7 +188,7 @@ fn a_refusal_of_one_machine_tries_the_next() {
     let mut world = World::new(2, 20, None);
     let mut held = world.held();
     let ticket = world.knocks()[0].0;
-    world.book.knocked(ticket, refused("denied", false, 5_000), world.now);
+    world.book.knocked(ticket, refused("denied", RefusalScope::Machine, 5_000), world.now);
     assert!(answer(&mut held).is_none());
     let knocks = world.knocks();
     assert_eq!(knocks[0].1, 2);
@@ -193,7 +202,7 @@ fn a_lease_is_waited_for_and_knocked_on_again() {
     let mut held = world.held();
     let ticket = world.knocks()[0].0;
     world.book.take_signals();
-    world.book.knocked(ticket, refused("lease_held", true, 500), world.now);
+    world.book.knocked(ticket, refused("lease_held", RefusalScope::Moment, 500), world.now);
     let again = world.book.take_signals().knock_again;
     assert_eq!(again.len(), 1);
     assert_eq!(again[0].2, world.now + Duration::from_millis(500));
@@ -211,7 +220,7 @@ fn whose_time_ends_under_a_lease_is_told_of_the_lease() {
     let mut world = World::new(1, 20, None);
     let held = world.held();
     let ticket = world.knocks()[0].0;
-    world.book.knocked(ticket, refused("lease_held", true, 500), world.now);
+    world.book.knocked(ticket, refused("lease_held", RefusalScope::Moment, 500), world.now);
     let turned = world.book.leave(&held.app, held.number).expect("it was held");
     assert_eq!(turned.code, "lease_held");
 }
@@ -309,21 +318,43 @@ fn a_new_control_is_asked_what_the_old_one_did_not_answer() {
 #[test]
 fn checks_gate_and_a_new_run_waits_for_them() {
     let mut world = World::new(1, 20, None);
-    let check = serde_json::json!({
-        "name": "alive", "probe": { "type": "tcp" }, "port": 8080, "interval": 1000,
-        "timeout": 1000, "grace_period": 0, "gates_routing": true,
-    });
-    world.services[0].checks.push(serde_json::from_value(check).expect("a check"));
+    world.gate_with_check();
     world.set(1, up("r1"));
     let mut held = world.held();
     let checked = |world: &mut World, run: &str, health| {
-        world.book.checked(&id(1), run, "alive", (health, String::new()), world.now);
+        let times = (world.now, world.now);
+        world.book.checked(&id(1), run, "alive", (health, String::new()), times);
     };
     checked(&mut world, "r0", Health::Passing);
     assert!(answer(&mut held).is_none(), "of another run");
     checked(&mut world, "r1", Health::Passing);
     assert!(answer(&mut held).expect("answered").is_ok());
     checked(&mut world, "r1", Health::Critical);
+    assert_eq!(world.turned(), "no_healthy_machine");
+}
+
+#[test]
+fn what_failed_before_the_program_listened_turns_nobody_away() {
+    let mut world = World::new(1, 20, None);
+    world.gate_with_check();
+    let mut held = world.held();
+    let ticket = world.knocks()[0].0;
+    let before = world.now;
+    let checked = |world: &mut World, health, since| {
+        let times = (since, world.now);
+        world.book.checked(&id(1), "r1", "alive", (health, String::new()), times);
+    };
+    world.set(1, up("r1"));
+    checked(&mut world, Health::Critical, before);
+    world.now += Duration::from_millis(10);
+    world.ready(ticket, 1, "r1");
+    assert!(answer(&mut held).is_none(), "it waits for a check");
+    checked(&mut world, Health::Critical, before);
+    assert!(answer(&mut held).is_none(), "this one was under way when it began to listen");
+    let now = world.now;
+    checked(&mut world, Health::Passing, now);
+    assert!(answer(&mut held).expect("answered").is_ok());
+    checked(&mut world, Health::Critical, now);
     assert_eq!(world.turned(), "no_healthy_machine");
 }
 

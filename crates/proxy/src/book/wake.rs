@@ -4,8 +4,8 @@ use super::{Book, LinkState, Live};
 use crate::book::hold::Ask;
 use crate::turned::Turned;
 use model::MachineId;
-use proxy_proto::message::{KnockRequest, KnockTiming};
-use proxy_proto::{FromProxy, KnockOutcome, MachineRoute};
+use proxy_proto::message::{Health, KnockRequest, KnockTiming};
+use proxy_proto::{FromProxy, KnockOutcome, MachineRoute, RefusalScope};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -45,16 +45,8 @@ pub(super) struct Wake {
     pub(super) run: String,
     pub(super) decision: String,
     pub(super) timing: KnockTiming,
-}
-
-/// Whether the machine was woken and did not stay, as against not being woken at all.
-fn is_about_this_wake(outcome: &KnockOutcome) -> bool {
-    match outcome {
-        KnockOutcome::Refused { code, .. } => {
-            matches!(code.as_str(), "died_waking" | "stopped_waking")
-        }
-        KnockOutcome::Ready { .. } => false,
-    }
+    /// When control said that it is ready.
+    pub(super) at: Instant,
 }
 
 impl Knock {
@@ -121,7 +113,7 @@ impl Book {
             KnockOutcome::Ready { route, decision, timing } => {
                 self.ready(&machine, *route, decision, timing, now);
             }
-            KnockOutcome::Refused { hold: true, retry_after, .. } => {
+            KnockOutcome::Refused { scope: RefusalScope::Moment, retry_after, .. } => {
                 let pause = retry_after.map_or(REST_DEFAULT, model::DurationMs::to_std);
                 self.rest(
                     &machine,
@@ -130,11 +122,10 @@ impl Book {
                     now,
                 );
             }
-            KnockOutcome::Refused { .. } => {
+            KnockOutcome::Refused { scope, .. } => {
                 let number = self.end_knock(&machine);
-                // What became of one wake says nothing of the next: who came while it was under way
-                // may knock anew.
-                let last = if is_about_this_wake(&outcome) { ticket } else { u64::MAX };
+                // Who came while this wake was under way may knock anew.
+                let last = if scope == RefusalScope::Wake { ticket } else { u64::MAX };
                 self.refuse(&machine, number, &Turned::refused(outcome), Some(last));
                 self.settle_machine(&machine, now);
             }
@@ -151,14 +142,24 @@ impl Book {
     ) {
         self.end_knock(machine);
         if route.machine == *machine {
-            if let Some(run) = super::run_of(&route).map(str::to_owned) {
-                self.live(machine).wake = Some(Wake { run, decision, timing });
-            }
+            let run = super::run_of(&route).map(str::to_owned);
             self.apply_machine_quietly(route);
+            if let Some(run) = run {
+                self.woken(machine, Wake { run, decision, timing, at: now });
+            }
         }
         // Answered, so whatever it was quiesced for has not happened or is over.
         self.live(machine).is_quiesced = false;
         self.settle_machine(machine, now);
+    }
+
+    /// The program listens only now: what failed before says nothing about it.
+    fn woken(&mut self, machine: &MachineId, wake: Wake) {
+        let live = self.live(machine);
+        if live.wake.as_ref().is_none_or(|known| known.run != wake.run) {
+            live.health.retain(|_check, (health, _)| *health == Health::Passing);
+        }
+        live.wake = Some(wake);
     }
 
     /// Nobody waits: the knock ends. Else it is repeated at `until`.

@@ -88,6 +88,7 @@ impl Errand<'_> {
             run: admitted.run.clone(),
             port: admitted.service.internal_port,
             is_h2,
+            thread: std::thread::current().id(),
         });
         for _ in 0..STALE_MAX {
             let Some(sender) = rested(pool, key.as_ref()).await else { break };

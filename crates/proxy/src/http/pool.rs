@@ -1,13 +1,15 @@
 //! Connections to programs that wait for the next request.
 //!
 //! Only for services that count requests; who counts connections gets one for each request. A
-//! connection belongs to one run of one machine: it is never used for another.
+//! connection belongs to one run of one machine and to the thread that drives it: it is never used
+//! for another run, nor by another thread.
 
 use super::tape::TapedBody;
 use hyper::client::conn::{http1, http2};
 use model::MachineId;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::ThreadId;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,6 +25,10 @@ const RESTING_PER_KEY_MAX: usize = 256;
 /// Most resting connections.
 const RESTING_MAX: usize = 4096;
 
+/// Resting connections that are looked at in search of a ready one: with many visitors most of the
+/// last are not.
+const LOOKS_MAX: usize = 4;
+
 /// How long a connection may take to be ready again after its last answer.
 const READY_WAIT: Duration = Duration::from_millis(2);
 
@@ -37,6 +43,8 @@ pub(crate) struct Key {
     pub(crate) port: u16,
     /// It speaks h2.
     pub(crate) is_h2: bool,
+    /// The thread that drives it: used by another, each request would wake both.
+    pub(crate) thread: ThreadId,
 }
 
 /// An end of a connection into which requests go.
@@ -79,7 +87,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Resting {
-    by_key: HashMap<Key, Vec<Rest>>,
+    by_key: HashMap<Key, VecDeque<Rest>>,
     n_all: usize,
     has_reaper: bool,
 }
@@ -120,25 +128,15 @@ impl Resting {
     fn take(&mut self, key: &Key) -> Option<Sender> {
         let rests = self.by_key.get_mut(key)?;
         let n_before = rests.len();
-        rests.retain(|rest| !rest.sender.is_closed());
+        let taken = take_from(rests);
         self.n_all -= n_before - rests.len();
-        if let Some(Rest { sender: Sender::Http2(sender), .. }) = rests.last() {
-            return Some(Sender::Http2(sender.clone()));
-        }
-        // The last that is ready; else the first, which has had the most time to become so.
-        let ready_idx = rests.iter().rposition(|rest| rest.sender.is_ready());
-        let taken = match ready_idx {
-            Some(idx) => Some(rests.remove(idx)),
-            None => (!rests.is_empty()).then(|| rests.remove(0)),
-        };
-        self.n_all -= usize::from(taken.is_some());
-        taken.map(|rest| rest.sender)
+        taken
     }
 
     fn put(&mut self, key: Key, sender: Sender) -> bool {
         let is_full = self.n_all >= RESTING_MAX;
         let rests = self.by_key.entry(key).or_default();
-        if let (Sender::Http2(_), Some(rest)) = (&sender, rests.last_mut()) {
+        if let (Sender::Http2(_), Some(rest)) = (&sender, rests.back_mut()) {
             rest.since = Instant::now();
             if rest.sender.is_closed() {
                 rest.sender = sender;
@@ -148,7 +146,7 @@ impl Resting {
         if is_full || rests.len() >= RESTING_PER_KEY_MAX {
             return false;
         }
-        rests.push(Rest { sender, since: Instant::now() });
+        rests.push_back(Rest { sender, since: Instant::now() });
         self.n_all += 1;
         true
     }
@@ -158,8 +156,27 @@ impl Resting {
             rests.retain(|rest| !rest.sender.is_closed() && rest.since.elapsed() < REST_MAX);
             !rests.is_empty()
         });
-        self.n_all = self.by_key.values().map(Vec::len).sum();
+        self.n_all = self.by_key.values().map(VecDeque::len).sum();
     }
+}
+
+/// One of the last, if it is ready: the program is less likely to have closed those. Else the first,
+/// which has had the most time to become so.
+fn take_from(rests: &mut VecDeque<Rest>) -> Option<Sender> {
+    for idx in (0..rests.len()).rev().take(LOOKS_MAX) {
+        match &rests[idx].sender {
+            sender if sender.is_closed() => drop(rests.remove(idx)),
+            Sender::Http2(sender) => return Some(Sender::Http2(sender.clone())),
+            sender if sender.is_ready() => return rests.remove(idx).map(|rest| rest.sender),
+            Sender::Http1(_) => {}
+        }
+    }
+    while let Some(rest) = rests.pop_front() {
+        if !rest.sender.is_closed() {
+            return Some(rest.sender);
+        }
+    }
+    None
 }
 
 /// Ends connections that rest for too long, as long as there are any.

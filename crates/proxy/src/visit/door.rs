@@ -6,6 +6,7 @@ use crate::book::Book;
 use crate::desk::Desk;
 use crate::process::binder::Binder;
 use crate::process::handover::Socket;
+use crate::process::lanes::Lanes;
 use crate::table::ports::{Claimed, PortKey};
 use crate::visit::tls::Certificates;
 use model::spec::service::Transport;
@@ -38,6 +39,7 @@ pub(crate) struct Doors {
     desk: Desk,
     binder: Binder,
     listen: Vec<IpAddr>,
+    lanes: Lanes,
     drain: DrainToken,
     room: Arc<Semaphore>,
     certificates: Arc<Certificates>,
@@ -70,12 +72,16 @@ impl Drop for OpenDoor {
 
 impl Doors {
     /// None is open.
-    pub(crate) fn new(desk: Desk, binder: Binder, listen: IpAddr, drain: DrainToken) -> Self {
+    pub(crate) fn new(
+        listen: IpAddr,
+        (desk, binder, lanes, drain): (Desk, Binder, Lanes, DrainToken),
+    ) -> Self {
         let beside = (listen == Ipv4Addr::LOCALHOST).then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
         Self {
             desk,
             binder,
             listen: std::iter::once(listen).chain(beside).collect(),
+            lanes,
             drain,
             room: Arc::new(Semaphore::new(CONNECTIONS_MAX as usize)),
             certificates: Arc::default(),
@@ -278,8 +284,13 @@ impl Doors {
         };
         let (desk, drain) = (self.desk.clone(), self.drain.clone());
         let certificates = Arc::clone(&self.certificates);
-        tokio::spawn(async move {
-            come_in(desk, &certificates, stream, (peer, at), drain).await;
+        // Out of this runtime, and into the lane's.
+        let stream = stream.into_std();
+        self.lanes.spawn(async move {
+            match stream.and_then(TcpStream::from_std) {
+                Ok(stream) => come_in(desk, &certificates, stream, (peer, at), drain).await,
+                Err(error) => tracing::debug!(%peer, %error, "a connection was not taken over"),
+            }
             drop(room);
         });
     }

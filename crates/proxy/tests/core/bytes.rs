@@ -4,7 +4,7 @@ use crate::harness::{
     INTERNAL, PORT, World, echo, exchange, id, machine, own_ip, port, service, soon, up,
 };
 use model::spec::service::{Handler, ProxyProto, Transport};
-use proxy_proto::{FromProxy, KnockOutcome, RouteState, ToProxy};
+use proxy_proto::{FromProxy, KnockOutcome, RefusalScope, RouteState, ToProxy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 
@@ -69,7 +69,7 @@ async fn a_refused_visitor_is_closed() {
         message: "no".to_owned(),
         hint: None,
         retry_after: None,
-        hold: false,
+        scope: RefusalScope::Machine,
     };
     world.say(&ToProxy::Knocked { ticket, outcome }).await;
     assert_eq!(exchange(&mut visitor, "x").await, "");

@@ -20,7 +20,7 @@ pub(super) async fn findings(client: &Client) -> Result<Vec<Finding>, ClientErro
     };
     // Over the network the tables of this host say nothing about that of the daemon.
     let is_here = matches!(client.target(), Target::Unix(_));
-    Ok(described.doors.iter().filter_map(|door| finding(door, is_here)).collect())
+    Ok(described.newest.doors.iter().filter_map(|door| finding(door, is_here)).collect())
 }
 
 fn finding(door: &Door, is_here: bool) -> Option<Finding> {

@@ -8,7 +8,7 @@ use crate::desk::Desk;
 use crate::dice::Dice;
 use crate::fixture::{id, limited, machine, port, ready, refused, up};
 use model::MachineId;
-use proxy_proto::{FromProxy, MachineRoute, RouteState};
+use proxy_proto::{FromProxy, MachineRoute, RefusalScope, RouteState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -211,10 +211,12 @@ impl Control {
         };
         self.asked.remove(&ticket);
         let outcome = match self.dice.below(10) {
-            _ if !self.states.contains_key(&n) => refused("machine_destroyed", false, 100),
-            0 if !is_calm => refused("denied", false, 100),
-            1 if !is_calm => refused("lease_held", true, 200),
-            2 if !is_calm => refused("died_waking", false, 100),
+            _ if !self.states.contains_key(&n) => {
+                refused("machine_destroyed", RefusalScope::Machine, 100)
+            }
+            0 if !is_calm => refused("denied", RefusalScope::Machine, 100),
+            1 if !is_calm => refused("lease_held", RefusalScope::Moment, 200),
+            2 if !is_calm => refused("died_waking", RefusalScope::Wake, 100),
             _ => {
                 if !matches!(self.states[&n], RouteState::Up { .. }) {
                     self.begin_run(n);

@@ -6,7 +6,7 @@ use super::raw::Raw;
 use crate::fixture;
 use model::spec::service::HttpOptions;
 use proxy_proto::message::KnockTiming;
-use proxy_proto::{KnockOutcome, MachineRoute, RouteState};
+use proxy_proto::{KnockOutcome, MachineRoute, RefusalScope, RouteState};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: web.localhost\r\n\r\n";
 
@@ -64,7 +64,7 @@ async fn a_refused_wake_says_why_and_when_to_come_back() {
     let (house, _) = asleep(&program, HttpOptions::default()).await;
     let mut raw = Raw::to(&house).await;
     raw.say(GET).await;
-    house.answer_knock(|_machine| fixture::refused("denied", false, 2500)).await;
+    house.answer_knock(|_machine| fixture::refused("denied", RefusalScope::Machine, 2500)).await;
     let (head, body) = raw.hear_answer().await;
     assert!(head.starts_with("http/1.1 503"), "{head}");
     assert!(head.contains("retry-after: 3"), "{head}");
