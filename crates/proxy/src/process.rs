@@ -107,8 +107,8 @@ where
     persist::load(&options.routes_file, &desk).await?;
     let drain = Drain::new();
     let lanes = Lanes::open()?;
-    let to_doors = (desk.clone(), binder.clone(), lanes, drain.token());
-    let doors = Arc::new(Doors::new(options.listen, to_doors));
+    let doors = Doors::new(desk.clone(), binder.clone(), lanes, options.listen, drain.token());
+    let doors = Arc::new(doors);
     doors.adopt(inherited);
 
     let (mut tasks, mut while_open) = (JoinSet::new(), JoinSet::new());

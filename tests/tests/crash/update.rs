@@ -1,4 +1,5 @@
-//! An update to another image: control dies at each point of it, its steps run twice and fail once.
+//! An update to another image and other egress rules: control dies at each point of it, its steps run
+//! twice and fail once.
 
 use crate::control_points::{copy_of, expect_known_files};
 use serde_json::{Value, json};
@@ -7,9 +8,13 @@ use std::path::Path;
 use tempfile::TempDir;
 use testkit::{Builder, Instance, image, report};
 use tests::fixture::{config, destroy, started};
+use tests::rules;
 
 /// The steps of an update's plan, by the numbers at which they are reached.
 const N_STEPS: usize = 3;
+
+/// Where the machine may speak to after the update.
+const ALLOWED: &str = "198.51.100.0/24";
 
 /// As in `control_points`.
 const MISSED_MAX: usize = 5;
@@ -22,25 +27,32 @@ fn template() -> (TempDir, String) {
     let tarball = image::busybox_tarball(instance.dir(), &[("bin/marker", &marker)]);
     let body = json!({"path": tarball, "name": "other"});
     drop(instance.post("/v1/images/import", &body).expect(201));
-    let id = started(&instance, "exec sleep 1000", &json!({}));
+    let egress = json!({"egress": {"default": "deny"}});
+    let id = started(&instance, "exec sleep 1000", &egress);
     drop(instance.sh(&id, "echo kept > /root/kept; sync"));
     instance.stop_machine(&id);
     (instance.into_dir(), id)
 }
 
+/// What the machine becomes.
+fn other() -> Value {
+    let rule = json!({"action": "allow", "to": ALLOWED});
+    let egress = json!({"default": "deny", "rules": [rule]});
+    config("exec sleep 1000", &json!({"image": "other", "egress": egress}))
+}
+
 /// Asks for the update and waits until the machine runs; whether somebody was there to the end.
 fn update(instance: &Instance, id: &str) -> bool {
     let path = Instance::path(id);
-    let config = config("exec sleep 1000", &json!({"image": "other"}));
-    let body = json!({"config": config, "skip_launch": false});
+    let body = json!({"config": other(), "skip_launch": false});
     let asked = instance.try_request("POST", &path, body.to_string().as_bytes());
     let target = format!("{path}/wait?state=started&timeout=60");
     let ran = asked.and_then(|_| instance.try_request("GET", &target, b""));
     ran.is_ok_and(|reply| reply.status == 200)
 }
 
-/// Checks that the machine runs the other image on a fresh disk, with the old one kept once; then
-/// that all of it goes with the machine.
+/// Checks that the machine runs the other image on a fresh disk and by its new rules, with the old disk
+/// kept once; then that all of it goes with the machine.
 #[track_caller]
 fn check(instance: &Instance, id: &str, point: &str) {
     assert_eq!(instance.sh(id, "marker; ls /root"), "other\n", "{point}");
@@ -48,7 +60,10 @@ fn check(instance: &Instance, id: &str, point: &str) {
     let kept: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
     assert_eq!(kept.len(), 1, "{point}: {kept:?}");
     assert!(kept[0].path().join("disk.ext4").exists(), "{point}");
+    let chains = rules::of_machines(instance);
+    assert!(chains.len() == 1 && chains[0].rules.contains(ALLOWED), "{point}: {chains:?}");
     destroy(instance, id);
+    assert_eq!(rules::of_machines(instance), [], "{point}");
     expect_known_files(instance.data_dir(), point);
     for image in instance.get("/v1/images").expect(200).as_array().expect("a list") {
         let digest = image["digest"].as_str().expect("a digest");
@@ -138,7 +153,7 @@ fn an_update_that_cannot_be_done_is_taken_up_again_when_its_cause_has_gone() {
             .in_dir(copy_of(template.path()))
             .env("DORMOUSE_STEP_FAULT", &format!("fail-always:{step}"))
             .start();
-        let body = json!({"config": config("exec sleep 1000", &json!({"image": "other"}))});
+        let body = json!({"config": other()});
         drop(instance.post(&Instance::path(&id), &body).expect(200));
         instance.wait_for(&id, "failed");
         instance.start_again();

@@ -6,38 +6,22 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use testkit::{Builder, Instance};
-use tests::fixture;
-
-/// Chains of the router's table that belong to single machines.
-fn chains(instance: &Instance) -> Vec<String> {
-    let runtime = format!("/run/dormouse/{}", instance.tag());
-    let output = Command::new("nsenter")
-        .arg(format!("--mount={runtime}/mnt"))
-        .args(["nsenter", &format!("--net={runtime}/ns/router")])
-        .args(["nft", "list", "table", "inet", "dormouse"])
-        .output()
-        .expect("nsenter");
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let names = text.lines().filter_map(|line| line.trim().strip_prefix("chain "));
-    names.filter(|name| name.starts_with("m_")).map(str::to_owned).collect()
-}
+use tests::{fixture, rules};
 
 #[test]
 fn rules_live_as_long_as_their_machine() {
     let instance = fixture::with_busybox();
     let id = waiting(&instance, &json!({"egress": {"default": "deny"}}));
-    assert_eq!(chains(&instance).len(), 1);
+    assert_eq!(rules::of_machines(&instance).len(), 1);
     instance.stop_machine(&id);
     instance.kill_control();
-    assert_eq!(chains(&instance).len(), 1, "a machine that sleeps keeps its rules");
+    assert_eq!(rules::of_machines(&instance).len(), 1, "a machine that sleeps keeps its rules");
     fixture::destroy(&instance, &id);
-    assert_eq!(chains(&instance), Vec::<String>::new());
+    assert_eq!(rules::of_machines(&instance), []);
     instance.kill_control();
-    assert_eq!(chains(&instance), Vec::<String>::new());
+    assert_eq!(rules::of_machines(&instance), []);
 }
 
 /// A destroyed machine's rules do not come back, at whatever step control died.
@@ -56,7 +40,7 @@ fn a_destroy_that_is_cut_short_leaves_no_rules() {
         });
         drop(instance.try_request("DELETE", &Instance::path(&id), b""));
         instance.wait_for(&id, "destroyed");
-        assert_eq!(chains(&instance), Vec::<String>::new(), "round {round}");
+        assert_eq!(rules::of_machines(&instance), [], "round {round}");
     }
 }
 

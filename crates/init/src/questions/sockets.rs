@@ -67,12 +67,8 @@ pub(crate) fn find_all() -> Vec<Found> {
 }
 
 fn find(kinds: &[Kind]) -> Vec<Found> {
-    let socket = diag::open();
-    let of_kind = |kind: &Kind| {
-        let asked = socket.as_ref().map_err(|error| *error).and_then(|s| diag::find(s, *kind));
-        // Kernels without this interface, or this part of it, have the tables still.
-        asked.unwrap_or_else(|_cannot_ask| table::find(*kind))
-    };
+    // Kernels without this interface, or this part of it, have the tables still.
+    let of_kind = |kind: &Kind| diag::find(*kind).unwrap_or_else(|_error| table::find(*kind));
     kinds.iter().flat_map(of_kind).take(SOCKETS_MAX).collect()
 }
 
@@ -92,10 +88,9 @@ mod tests {
         let at = |found: Vec<Found>, address: SocketAddr| -> Vec<Found> {
             found.into_iter().filter(|found| found.address == address).collect()
         };
-        let socket = diag::open().expect("a socket to ask with");
         for (kind, address) in Kind::ALL.into_iter().zip(addresses) {
             let address = address.expect("an address");
-            let asked = at(diag::find(&socket, kind).expect("found"), address);
+            let asked = at(diag::find(kind).expect("found"), address);
             assert_eq!(asked.len(), 1, "{asked:?}");
             assert_eq!(asked, at(table::find(kind), address));
         }

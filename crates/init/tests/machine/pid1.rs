@@ -80,7 +80,9 @@ fn orphans_of_a_command_are_the_programs() {
 #[test]
 fn the_pid_told_is_the_one_that_the_host_sees() {
     let mut machine = idle_as_pid1();
-    machine.send(&ToGuest::Exec { stream: STREAM, exec: sh("exec sleep 4244") });
+    let argv = ["sleep", "4244"].map(str::to_owned).to_vec();
+    let exec = ExecOrders { argv, ..ExecOrders::default() };
+    machine.send(&ToGuest::Exec { stream: STREAM, exec });
     let is_it = |message: &FromGuest| matches!(message, FromGuest::ExecStarted { .. });
     let FromGuest::ExecStarted { pid, .. } = machine.expect(is_it) else { unreachable!() };
     let processes = processes(&mut machine);

@@ -72,8 +72,8 @@ fn the_old_iptables_is_looked_into_when_it_is_in_use() {
             .output()
             .map_or(true, |o| !o.status.success())
         {
-            println!("skipped: this host cannot run iptables-legacy");
-            return;
+            let why = "skipped the old iptables: this host cannot run iptables-legacy";
+            return testkit::report::line("net", why);
         }
         assert!(!has(&look(), "forward_policy_drop"));
         output_of("iptables-legacy", "-P FORWARD DROP");

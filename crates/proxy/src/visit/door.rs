@@ -73,8 +73,11 @@ impl Drop for OpenDoor {
 impl Doors {
     /// None is open.
     pub(crate) fn new(
+        desk: Desk,
+        binder: Binder,
+        lanes: Lanes,
         listen: IpAddr,
-        (desk, binder, lanes, drain): (Desk, Binder, Lanes, DrainToken),
+        drain: DrainToken,
     ) -> Self {
         let beside = (listen == Ipv4Addr::LOCALHOST).then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
         Self {

@@ -29,8 +29,8 @@ async fn h2spec_finds_nothing() {
     let output = match ran {
         Ok(output) => output,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("skipped: `h2spec` is not installed; `{PROGRAM}` may name it");
-            return;
+            let why = format!("skipped h2spec: not installed; `{PROGRAM}` may name it");
+            return testkit::report::line("proxy", &why);
         }
         Err(error) => panic!("{error}"),
     };

@@ -9,7 +9,6 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 
 /// `SOCK_DIAG_BY_FAMILY` of `linux/sock_diag.h`.
 const BY_FAMILY: u16 = 20;
@@ -45,26 +44,23 @@ const ANSWERS_MAX: usize = SOCKETS_MAX;
 /// The kernel answers a dump within the call that asks; this only keeps PID 1 from waiting forever.
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// A socket to ask with.
-pub(super) fn open() -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG))
-}
-
-/// The listening sockets of this kind.
+/// The listening sockets of this kind. Each question has a socket of its own: what is left of answers
+/// that were given up goes with it.
 ///
 /// # Errors
 /// The kernel has no such interface, or says something that is not its protocol.
-pub(super) fn find(socket: &OwnedFd, kind: Kind) -> Result<Vec<Found>, Errno> {
-    sendto(socket, &request(kind), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+pub(super) fn find(kind: Kind) -> Result<Vec<Found>, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG))?;
+    sendto(&socket, &request(kind), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
     let mut found = Vec::new();
     let mut buffer = vec![0; ANSWER_BYTES];
     for _ in 0..ANSWERS_MAX {
-        let mut readable = [PollFd::new(socket, PollFlags::IN)];
+        let mut readable = [PollFd::new(&socket, PollFlags::IN)];
         if poll(&mut readable, Some(&PATIENCE))? == 0 {
             return Err(Errno::TIMEDOUT);
         }
-        let (_, n_bytes) = recv(socket, &mut *buffer, RecvFlags::empty())?;
+        let (_, n_bytes) = recv(&socket, &mut *buffer, RecvFlags::empty())?;
         if take_answer(kind, buffer.get(..n_bytes).ok_or(Errno::MSGSIZE)?, &mut found)? {
             return Ok(found);
         }

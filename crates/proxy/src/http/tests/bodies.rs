@@ -159,9 +159,9 @@ async fn large_bodies_pass_whole_both_ways() {
     assert!(seen.ends_with(b"\r\n0\r\n\r\n"));
 }
 
-#[tokio::test]
-async fn a_visitor_that_goes_away_frees_its_place_and_its_program() {
-    let (told, mut tell) = mpsc::channel::<&str>(4);
+/// A program that never answers, and tells when its visitor's connection has ended.
+async fn listener() -> (Program, mpsc::Receiver<&'static str>) {
+    let (told, tell) = mpsc::channel(4);
     let program = Program::raw(move |mut stream| {
         let told = told.clone();
         async move {
@@ -169,8 +169,13 @@ async fn a_visitor_that_goes_away_frees_its_place_and_its_program() {
             while matches!(stream.read(&mut bytes).await, Ok(1..)) {}
             told.send("ended").await.expect("the test listens");
         }
-    })
-    .await;
+    });
+    (program.await, tell)
+}
+
+#[tokio::test]
+async fn a_visitor_that_goes_away_frees_its_place_and_its_program() {
+    let (program, mut tell) = listener().await;
     let house = House::with_one(HttpOptions::default(), &program).await;
     let mut raw = Raw::to(&house).await;
     raw.say("GET / HTTP/1.1\r\nHost: web.localhost\r\n\r\n").await;
@@ -196,16 +201,7 @@ async fn a_visitor_that_goes_away_in_an_answer_frees_its_place() {
 
 #[tokio::test]
 async fn a_visitor_that_closes_its_half_after_the_request_is_gone() {
-    let (told, mut tell) = mpsc::channel::<&str>(4);
-    let program = Program::raw(move |mut stream| {
-        let told = told.clone();
-        async move {
-            let mut bytes = [0; 4096];
-            while matches!(stream.read(&mut bytes).await, Ok(1..)) {}
-            told.send("ended").await.expect("the test listens");
-        }
-    })
-    .await;
+    let (program, mut tell) = listener().await;
     let house = House::with_one(HttpOptions::default(), &program).await;
     let mut raw = Raw::to(&house).await;
     raw.say("GET / HTTP/1.1\r\nHost: web.localhost\r\n\r\n").await;
