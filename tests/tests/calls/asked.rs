@@ -51,7 +51,13 @@ pub(crate) fn refusal(call: &str, state: &str, status: u16) -> String {
 pub(crate) fn settles(call: &str, row: &str) -> Option<&'static str> {
     let was_up = matches!(
         row,
-        "creating" | "starting, waking" | "started" | "restarting" | "backoff" | "updating"
+        "creating"
+            | "starting, waking"
+            | "started"
+            | "resting"
+            | "restarting"
+            | "backoff"
+            | "updating"
     );
     match call {
         // It ends again at once.

@@ -17,6 +17,9 @@ pub(crate) enum Kind {
 /// For so long a knob holds a machine in a passing state: the calls of a test on a busy host fit in.
 const HELD_MS: &str = "4000";
 
+/// The row of machines that have been told of a rest.
+pub(crate) const RESTING: &str = "resting";
+
 /// Obeys no signal that can be caught, but tells that it runs.
 const STUBBORN: &str = "trap '' INT TERM; while :; do sleep 0.05; done";
 
@@ -33,35 +36,35 @@ pub(crate) fn config(kind: Kind, labels: &Value) -> Value {
     }
 }
 
-/// A machine in a state of the table; `None` where this engine cannot be held there.
+/// A machine in a state of the table.
 #[track_caller]
-pub(crate) fn machine_in(instance: &Instance, kind: Kind, row: &str) -> Option<String> {
+pub(crate) fn machine_in(instance: &Instance, kind: Kind, row: &str) -> String {
     match kind {
         Kind::Fake => fake_in(instance, row),
         Kind::Container => container_in(instance, row),
     }
 }
 
-fn container_in(instance: &Instance, row: &str) -> Option<String> {
+fn container_in(instance: &Instance, row: &str) -> String {
     let labels = json!({});
     match row {
         "started" | "stopping" | "restarting" | "frozen, suspended" => {
             let id = create(instance, Kind::Container, &labels, false);
             instance.wait_for(&id, "started");
             lead(instance, &id, row);
-            Some(id)
+            id
         }
         "stopped" | "destroyed" => {
             let id = create(instance, Kind::Container, &labels, true);
             instance.wait_for(&id, "stopped");
             lead(instance, &id, row);
-            Some(id)
+            id
         }
-        _ => None,
+        other => panic!("no container stays in `{other}`"),
     }
 }
 
-fn fake_in(instance: &Instance, row: &str) -> Option<String> {
+fn fake_in(instance: &Instance, row: &str) -> String {
     let stubborn = json!({"fake.ignores_stop": "true"});
     let (labels, is_down) = match row {
         "creating" => (json!({"fake.prepare_ms": HELD_MS}), false),
@@ -73,8 +76,6 @@ fn fake_in(instance: &Instance, row: &str) -> Option<String> {
         "failed" => (json!({"fake.prepare_fails": "true"}), false),
         "stopped" | "destroyed" | "updating" => (json!({}), true),
         "destroying" => (json!({"fake.remove_ms": HELD_MS}), true),
-        // Its program must listen for the notice of a rest, which the fake's does not.
-        "resting" => return None,
         other => panic!("docs/states.md has a state `{other}` that no test makes"),
     };
     let id = create(instance, Kind::Fake, &labels, is_down);
@@ -88,7 +89,18 @@ fn fake_in(instance: &Instance, row: &str) -> Option<String> {
     };
     eventually(&format!("{id} is {begin}"), || (instance.state(&id) == begin).then_some(()));
     lead(instance, &id, row);
-    Some(id)
+    id
+}
+
+/// A container that wants to rest as soon as its minimum run is over, and prints the notice of it.
+#[track_caller]
+pub(crate) fn listener(instance: &Instance) -> String {
+    let policy = json!({
+        "facts": {"tired": {"type": "bool", "default": true}},
+        "rules": [{"id": "tired", "effect": "rest", "mode": "freeze", "when": "memory.tired"}],
+    });
+    let script = "dm wait-notice --wait 90s; while :; do sleep 0.05; done";
+    fixture::started(instance, script, &json!({"policy": policy}))
 }
 
 /// Leads a machine that is up, or down, on to the state.

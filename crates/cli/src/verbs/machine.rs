@@ -33,7 +33,7 @@ use std::process::ExitCode;
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineVerb {
     /// Create a machine
-    Create(create::CreateArgs),
+    Create(Box<create::CreateArgs>),
     /// Put a new version in place: options change the configuration, `--config` replaces it
     Update(Box<update::UpdateArgs>),
     /// List machines

@@ -87,7 +87,7 @@ impl Comparison<'_> {
     fn shape(&mut self, name: &str, official: &Value, ours: &Value, depth: usize) {
         assert!(depth < DEPTH_MAX, "{name} is nested too deep");
         match official {
-            Value::String(reference) => self.reference(name, reference, ours, depth),
+            Value::String(reference) => self.reference(reference, ours, depth),
             Value::Object(fields) => {
                 for (field, official) in fields {
                     let name = format!("{name}.{field}");
@@ -104,14 +104,14 @@ impl Comparison<'_> {
         }
     }
 
-    fn reference(&mut self, name: &str, reference: &str, ours: &Value, depth: usize) {
+    fn reference(&mut self, reference: &str, ours: &Value, depth: usize) {
         if let Some(of) = reference.strip_prefix("[]") {
             let items = items_of(self.ours, ours);
-            return self.reference(name, of, &items, depth + 1);
+            return self.reference(of, &items, depth + 1);
         }
         if let Some(of) = reference.strip_prefix("{}") {
             let value = value_of(self.ours, ours);
-            return self.reference(name, of, &value, depth + 1);
+            return self.reference(of, &value, depth + 1);
         }
         if !reference.is_empty() {
             let official = &self.official["schemas"][reference];
