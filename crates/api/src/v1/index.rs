@@ -21,6 +21,12 @@ const TO_INDEX: &str = "</>; rel=\"index\"";
 /// Operations that a hint names at most.
 const NEAR_MAX: usize = 3;
 
+/// First segment of every path but that of the index.
+const VERSION: &str = "v1";
+
+/// What a segment counts that is the same in both paths.
+const SAME_WORD: usize = 4;
+
 /// `GET /` and `GET /v1`: without a token, as nothing of the host is told.
 pub(super) async fn index() -> Answer {
     let apps = format!("/v1/apps?org_slug={DEFAULT_ORG}");
@@ -121,13 +127,17 @@ fn operations() -> &'static BTreeMap<String, BTreeSet<String>> {
 
 /// The paths that agree with `asked` for longest, in words; none when not even their beginning does.
 fn near(asked: &str) -> Vec<String> {
-    let asked: Vec<&str> = segments(asked).collect();
+    // Whoever has another base URL forgets ours.
+    let added = (segments(asked).next() != Some(VERSION)).then_some(VERSION);
+    let asked: Vec<&str> = added.into_iter().chain(segments(asked)).collect();
+    let of_itself = if added.is_some() { SAME_WORD } else { 0 };
     let likeness = |path: &str| likeness(&asked, &segments(path).collect::<Vec<_>>());
     let mut ranked: Vec<_> =
         operations().iter().map(|(path, methods)| (likeness(path), path, methods)).collect();
     ranked.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     let best = ranked.first().map_or(0, |(likeness, ..)| *likeness);
-    let ranked = ranked.into_iter().take_while(|(likeness, ..)| *likeness == best && best > 1);
+    let ranked =
+        ranked.into_iter().take_while(|(likeness, ..)| *likeness == best && best > of_itself + 1);
     ranked
         .take(NEAR_MAX)
         .map(|(_, path, methods)| {
@@ -145,7 +155,7 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 /// less for every segment that only one of them has.
 fn likeness(asked: &[&str], known: &[&str]) -> usize {
     let alike = asked.iter().zip(known).map(|(asked, known)| match known {
-        known if known.eq_ignore_ascii_case(asked) => 4,
+        known if known.eq_ignore_ascii_case(asked) => SAME_WORD,
         known if known.starts_with('{') => 3,
         known if is_slip(asked, known) => 3,
         _ => 0,

@@ -42,13 +42,13 @@ fn a_change_too_large_for_the_disk_fails_and_later_ones_pass() {
     println!("{}", known[0]);
 }
 
-/// Works in a mount namespace of its own, on 2 MiB, which vanish with it.
+/// Works in a mount namespace of its own, on 4 MiB, which vanish with it.
 #[test]
 fn victim_fills_a_small_file_system() {
     let Some(dir) = victim::dir() else { return };
     mount_small(&dir);
     let ballast = dir.join("ballast");
-    std::fs::write(&ballast, vec![1; 1024 * 1024]).expect("there is room");
+    std::fs::write(&ballast, vec![1; 2 * 1024 * 1024]).expect("there is room");
     let store = Store::open(&dir).expect("the store opens");
     let n_stored = fill(&store);
     let refused = store.write_blocking("one more", |tx| tx.put_meta("x", &"x".repeat(LUMP_BYTES)));
@@ -76,7 +76,7 @@ fn fill(store: &Store) -> usize {
             Err(other) => panic!("a full disk is called by its name: {other:?}"),
         }
     }
-    panic!("2 MiB hold 16 MiB");
+    panic!("4 MiB hold 16 MiB");
 }
 
 fn mount_small(dir: &Path) {
@@ -86,5 +86,5 @@ fn mount_small(dir: &Path) {
     assert_eq!(done, 0, "tests run as root: {}", std::io::Error::last_os_error());
     let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
     mount_change("/", private).expect("mounts can be private");
-    mount("store-test", dir, "tmpfs", MountFlags::empty(), c"size=2m").expect("a tmpfs mounts");
+    mount("store-test", dir, "tmpfs", MountFlags::empty(), c"size=4m").expect("a tmpfs mounts");
 }

@@ -8,7 +8,7 @@ use crate::v1::with_fallbacks;
 use axum::extract::Request;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::future::pending;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -27,13 +27,17 @@ fn router() -> Router {
     let routes = Router::new()
         .route("/panic", get(panics))
         .route("/hello", get(async || "hello"))
-        .route("/echo", post(async |JsonBody(value): JsonBody| Json(value)))
+        .route("/echo", post(echo))
         .route("/slow", post(reads_within_limit));
     with_fallbacks(routes)
 }
 
 async fn panics() -> &'static str {
     panic!("a mistake of ours, made for this test")
+}
+
+async fn echo(body: JsonBody) -> Result<Json<Map<String, Value>>, Problem> {
+    body.to().map(Json)
 }
 
 async fn reads_within_limit(request: Request) -> Result<Json<Value>, Problem> {
