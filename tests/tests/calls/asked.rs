@@ -1,6 +1,6 @@
 //! The calls of the table, and the words in which they are refused.
 
-use crate::states::{Kind, config};
+use crate::states::{Kind, RESTING, config};
 use serde_json::{Value, json};
 use testkit::{Instance, Reply};
 
@@ -62,6 +62,8 @@ pub(crate) fn settles(call: &str, row: &str) -> Option<&'static str> {
     match call {
         // It ends again at once.
         "start" | "restart" if row == "backoff" => None,
+        // Its rule still wants the rest.
+        "start" if row == RESTING => None,
         "start" | "restart" => Some("started"),
         "stop" => Some("stopped"),
         "suspend" => Some("suspended"),
