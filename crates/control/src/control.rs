@@ -164,18 +164,20 @@ impl Control {
         })?)
     }
 
-    /// Removes an app; with `force` its machines first.
+    /// Removes an app once those of its machines are gone that are being destroyed; with `force` all
+    /// of them are.
     ///
     /// # Errors
-    /// [`ControlError::Precondition`] when it has machines and `force` is off.
+    /// [`ControlError::Precondition`] when it has other machines and `force` is off.
     pub async fn delete_app(&self, name: &AppName, force: bool) -> Answer<()> {
         self.app(name)?;
         let filter = MachineFilter { app: Some(name.clone()), ..MachineFilter::default() };
         let machines = self.inner.store.read(|reader| reader.machine_summaries(&filter))?;
-        if !machines.is_empty() && !force {
+        let staying = machines.iter().filter(|machine| machine.state != "destroying").count();
+        if staying > 0 && !force {
             return Err(ControlError::Precondition {
                 code: "app_not_empty",
-                message: format!("app {name} has {} machines", machines.len()),
+                message: format!("app {name} has {staying} machines"),
                 hint: "destroy them first, or pass `force=true`",
             });
         }

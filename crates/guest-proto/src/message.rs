@@ -218,7 +218,7 @@ pub struct Process {
     /// Working directory; empty when it cannot be read.
     pub directory: String,
     /// CPU use over its life in percent of one CPU.
-    pub cpu: f64,
+    pub cpu: u32,
     /// Resident bytes.
     pub rss: u64,
     /// Its listening sockets.

@@ -2,13 +2,14 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { createClient } = require("fly-admin");
+// `createClient` of the package takes no base URL; the class behind it does.
+const { default: Client } = require("fly-admin/dist/client");
 
 const { MACHINES_API: apiUrl, MACHINES_TOKEN: token, MACHINES_IMAGE: image } = process.env;
 const app_name = "javascript";
 
 async function main() {
-  const fly = createClient(token, { apiUrl });
+  const fly = new Client(token, { apiUrl });
 
   await fly.App.createApp({ org_slug: "personal", app_name, network: "default" });
   assert.equal((await fly.App.getApp(app_name)).name, app_name);

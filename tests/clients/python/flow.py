@@ -13,6 +13,7 @@ from fly_python_sdk.models.machine import (
     FlyMachine,
     FlyMachineConfig,
     FlyMachineConfigGuest,
+    FlyMachineConfigProcess,
     FlyMachineConfigRestart,
 )
 
@@ -52,6 +53,7 @@ async def main() -> None:
         restart=FlyMachineConfigRestart(policy="no"),
         env={"GREETING": "hello"},
         metadata={"made": "here"},
+        processes=[FlyMachineConfigProcess(name="app", entrypoint=["/bin/sh"], cmd=["-c", "exit 0"])],
     )
     made = await app.create_machine(FlyMachine(name="box", region="local", config=config))
     several = [FlyMachine(region="local", config=config) for _ in range(2)]
@@ -80,9 +82,10 @@ async def main() -> None:
 
 
 async def until_stopped(machine) -> None:
-    """The image's own program ends by itself. The library has no call that waits."""
-    while (await machine.inspect()).state != "stopped":
-        await asyncio.sleep(0.05)
+    """The machine's program ends by itself. The library has no call that waits."""
+    async with asyncio.timeout(30):
+        while (await machine.inspect()).state != "stopped":
+            await asyncio.sleep(0.05)
 
 
 asyncio.run(main())

@@ -62,5 +62,5 @@ fn fly_python_sdk_of_pypi() {
 
 #[test]
 fn fly_sdk_of_crates_io() {
-    check("rust", &["target/debug/client-flow"]);
+    check("rust", &["./client-flow"]);
 }

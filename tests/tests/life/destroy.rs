@@ -129,6 +129,15 @@ fn an_app_is_deleted_with_its_machines_by_force_only() {
     }
 }
 
+#[test]
+fn an_app_whose_machines_are_being_destroyed_is_deleted_when_they_are_gone() {
+    let instance = with_busybox();
+    let id = started(&instance, "trap '' TERM; sleep 600", &json!({}));
+    assert_eq!(instance.delete(&format!("{}?force=true", Instance::path(&id))).status, 200);
+    assert_eq!(instance.delete("/v1/apps/test").status, 202);
+    tests::fixture::expect_nothing_left(&instance, &id);
+}
+
 /// Runs the CLI.
 fn cli(instance: &Instance, args: &[&str]) -> Output {
     instance.command().args(args).output().expect("the CLI's binary can be run")

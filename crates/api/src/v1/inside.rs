@@ -102,7 +102,7 @@ fn comparison(field: &str) -> Result<Comparison, Problem> {
         "pid" => Ok(|a, b| a.pid.cmp(&b.pid)),
         "stime" => Ok(|a, b| a.stime.cmp(&b.stime)),
         "rtime" => Ok(|a, b| a.rtime.cmp(&b.rtime)),
-        "cpu" => Ok(|a, b| a.cpu.total_cmp(&b.cpu)),
+        "cpu" => Ok(|a, b| a.cpu.cmp(&b.cpu)),
         "rss" => Ok(|a, b| a.rss.cmp(&b.rss)),
         "command" => Ok(|a, b| a.command.cmp(&b.command)),
         other => Err(wrong("sort_by", other, "pid, stime, rtime, cpu, rss or command")),

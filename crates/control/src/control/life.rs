@@ -4,7 +4,7 @@ use super::{Answer, Control};
 use crate::error::ControlError;
 use crate::facade::{StopOverride, WaitFor, Waited, Wanted};
 use crate::machine::Command;
-use model::{Cause, EventId, MachineId, Want};
+use model::{Cause, EventId, MachineId, Refused, Want};
 use std::time::Duration;
 use store::{EVENT_PAGE_MAX, MachineFilter, MachineRecord};
 use tokio::time::Instant;
@@ -58,7 +58,13 @@ impl Control {
     pub(super) async fn destroy_all(&self, ids: impl Iterator<Item = MachineId>) -> Answer<()> {
         let ids: Vec<MachineId> = ids.collect();
         for id in &ids {
-            self.destroy(id, Cause::Plan, true).await?;
+            match self.destroy(id, Cause::Plan, true).await {
+                // It is gone already, if not by this call.
+                Ok(())
+                | Err(ControlError::NotFound { .. })
+                | Err(ControlError::Refused(Refused::State { state: "destroyed", .. })) => {}
+                Err(error) => return Err(error),
+            }
         }
         for id in &ids {
             let gone = WaitFor {

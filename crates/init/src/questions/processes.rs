@@ -89,10 +89,10 @@ fn look_at(pid: u32, clock: &Clock, sockets: &HashMap<u64, Found>) -> Option<Pro
     })
 }
 
-/// In hundredths of a percent, exact for any number of ticks a process can have.
-fn percent(part: u64, whole: u64) -> f64 {
-    let hundredths = part.saturating_mul(10_000) / whole.max(1);
-    f64::from(u32::try_from(hundredths).unwrap_or(u32::MAX)) / 100.0
+/// Rounded to the nearest.
+fn percent(part: u64, whole: u64) -> u32 {
+    let whole = whole.max(1);
+    u32::try_from((part.saturating_mul(100).saturating_add(whole / 2)) / whole).unwrap_or(u32::MAX)
 }
 
 /// The fields we need of `/proc/<pid>/stat`.
@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn shares_of_a_cpu() {
-        let cases = [(0, 0, 0.0), (50, 100, 50.0), (300, 100, 300.0), (1, 3, 33.33)];
+        let cases = [(0, 0, 0), (50, 100, 50), (300, 100, 300), (1, 3, 33), (2, 3, 67)];
         for (part, whole, expected) in cases {
-            assert!((percent(part, whole) - expected).abs() < 1e-9, "{part} of {whole}");
+            assert_eq!(percent(part, whole), expected, "{part} of {whole}");
         }
     }
 }

@@ -87,7 +87,7 @@ impl Comparison<'_> {
     fn shape(&mut self, name: &str, official: &Value, ours: &Value, depth: usize) {
         assert!(depth < DEPTH_MAX, "{name} is nested too deep");
         match official {
-            Value::String(reference) => self.reference(reference, ours, depth),
+            Value::String(reference) => self.reference(name, reference, ours, depth),
             Value::Object(fields) => {
                 for (field, official) in fields {
                     let name = format!("{name}.{field}");
@@ -104,14 +104,20 @@ impl Comparison<'_> {
         }
     }
 
-    fn reference(&mut self, reference: &str, ours: &Value, depth: usize) {
+    fn reference(&mut self, name: &str, reference: &str, ours: &Value, depth: usize) {
         if let Some(of) = reference.strip_prefix("[]") {
             let items = items_of(self.ours, ours);
-            return self.reference(of, &items, depth + 1);
+            return self.reference(name, of, &items, depth + 1);
         }
         if let Some(of) = reference.strip_prefix("{}") {
             let value = value_of(self.ours, ours);
-            return self.reference(of, &value, depth + 1);
+            return self.reference(name, of, &value, depth + 1);
+        }
+        if let Some(kind) = reference.strip_prefix('#') {
+            if !is_of_kind(self.ours, ours, kind) {
+                self.missing.insert(format!("{name} #{kind}"));
+            }
+            return;
         }
         if !reference.is_empty() {
             let official = &self.official["schemas"][reference];
@@ -150,6 +156,18 @@ fn is_anything(parts: &[&Value]) -> bool {
                 .as_object()
                 .is_some_and(|part| !SAYS.iter().any(|word| part.contains_key(*word)))
     })
+}
+
+/// Whether a plain value of this kind may stand there. A client that reads whole numbers cannot read
+/// others; one that reads others can read whole numbers.
+fn is_of_kind(document: &Value, schema: &Value, kind: &str) -> bool {
+    let parts = parts(document, schema);
+    let mut kinds = parts.iter().flat_map(|part| match &part["type"] {
+        Value::Array(kinds) => kinds.iter().collect(),
+        kind => vec![kind],
+    });
+    is_anything(&parts)
+        || kinds.any(|ours| ours == kind || (kind == "number" && ours == "integer"))
 }
 
 const ANYTHING: &Value = &Value::Bool(true);

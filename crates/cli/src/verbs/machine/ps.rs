@@ -18,7 +18,7 @@ pub(super) async fn ps(context: &Context, args: &MachineArg) -> anyhow::Result<(
                     .collect();
                 [
                     process.pid.to_string(),
-                    format!("{:.1}", process.cpu),
+                    process.cpu.to_string(),
                     output::bytes(process.rss),
                     format!("{} s", process.rtime),
                     ports.join(" "),
