@@ -80,7 +80,7 @@ pub(crate) enum Verb {
     /// Secrets of apps
     #[command(subcommand)]
     Secret(verbs::secret::SecretVerb),
-    /// Keys of apps that sign without ever leaving
+    /// Keys of apps that sign or encrypt without ever leaving
     #[command(subcommand)]
     SecretKey(verbs::secret_key::SecretKeyVerb),
     /// Images: what machines are made from

@@ -3,7 +3,8 @@
 use crate::path::{self, encoded};
 use crate::{Client, ClientError};
 use api::contract::secret_keys::{
-    SecretKeyList, SecretKeySet, SecretKeySignature, SetSecretKey, UseSecretKey,
+    SecretKeyCiphertext, SecretKeyList, SecretKeyPlaintext, SecretKeySet, SecretKeySignature,
+    SetSecretKey, UseSecretKey,
 };
 use api::contract::secrets::SecretsVersion;
 
@@ -53,6 +54,32 @@ impl Client {
         what: &UseSecretKey,
     ) -> Result<SecretKeySignature, ClientError> {
         self.post(&key(app, name, "/sign"), what).await
+    }
+
+    /// Encrypts what `what` has as its plain text.
+    ///
+    /// # Errors
+    /// [`ClientError`]; code `wrong_key_type`.
+    pub async fn encrypt_with_secret_key(
+        &self,
+        app: &str,
+        name: &str,
+        what: &UseSecretKey,
+    ) -> Result<SecretKeyCiphertext, ClientError> {
+        self.post(&key(app, name, "/encrypt"), what).await
+    }
+
+    /// Decrypts what `what` has as its ciphertext.
+    ///
+    /// # Errors
+    /// [`ClientError`]; code `wrong_ciphertext`.
+    pub async fn decrypt_with_secret_key(
+        &self,
+        app: &str,
+        name: &str,
+        what: &UseSecretKey,
+    ) -> Result<SecretKeyPlaintext, ClientError> {
+        self.post(&key(app, name, "/decrypt"), what).await
     }
 
     /// Holds the signature in `what` against its plain text.

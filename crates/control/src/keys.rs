@@ -1,9 +1,12 @@
-//! Keys of apps that sign here and never leave.
+//! Keys of apps that sign or encrypt here and never leave.
 //!
 //! A key is bytes of a kind; what it can do follows from the kind. Nothing here is stored or sealed:
 //! that is done around it.
 
+mod cipher;
+
 use crate::error::ControlError;
+use cipher::Cipher;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{
@@ -29,10 +32,7 @@ const AUTH_BYTES: usize = 32;
 const SEED_BYTES: usize = 32;
 const SEED_AND_PUBLIC_BYTES: usize = 64;
 
-/// Kinds of the Machines API that encrypt, which no room here does. Source: machines-api 1.9.
-const ENCRYPTING: [&str; 3] = ["xaes256gcm", "nacl_box", "nacl_secretbox"];
-
-/// What a key does.
+/// What a key does. Source: machines-api 1.9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// HMAC with SHA-256, as JSON web tokens have it.
@@ -47,15 +47,24 @@ pub enum KeyKind {
     Es256,
     /// Ed25519.
     NaclSign,
+    /// XAES-256-GCM.
+    Xaes256Gcm,
+    /// A key pair of X25519: the public half encrypts, which the one here decrypts.
+    NaclBox,
+    /// XSalsa20 and Poly1305.
+    NaclSecretBox,
 }
 
-const KINDS: [(&str, KeyKind); 6] = [
+const KINDS: [(&str, KeyKind); 9] = [
     ("hs256", KeyKind::Hs256),
     ("hs384", KeyKind::Hs384),
     ("hs512", KeyKind::Hs512),
     ("nacl_auth", KeyKind::NaclAuth),
     ("es256", KeyKind::Es256),
     ("nacl_sign", KeyKind::NaclSign),
+    ("xaes256gcm", KeyKind::Xaes256Gcm),
+    ("nacl_box", KeyKind::NaclBox),
+    ("nacl_secretbox", KeyKind::NaclSecretBox),
 ];
 
 impl FromStr for KeyKind {
@@ -66,13 +75,6 @@ impl FromStr for KeyKind {
             return Ok(*kind);
         }
         let known = KINDS.map(|(word, _)| word).join(", ");
-        if ENCRYPTING.contains(&word) {
-            return Err(ControlError::Unfit {
-                code: "unsupported_key_type",
-                message: format!("keys of type `{word}` are not supported by this host"),
-                hint: format!("keys that sign are: {known}; let the program encrypt"),
-            });
-        }
         Err(ControlError::Invalid {
             code: "invalid_key_type",
             message: format!("key type `{word}` is unknown"),
@@ -93,6 +95,7 @@ pub(crate) enum Key {
     Hmac { key: hmac::Key, tag_bytes: usize },
     Es256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    Cipher(Cipher),
 }
 
 impl fmt::Debug for Key {
@@ -142,6 +145,9 @@ impl Key {
                 };
                 pair.map(Self::Ed25519).map_err(|_rejected| no_key(kind))
             }
+            KeyKind::Xaes256Gcm | KeyKind::NaclBox | KeyKind::NaclSecretBox => {
+                Cipher::of(kind, bytes).map(Self::Cipher)
+            }
         }
     }
 
@@ -157,6 +163,9 @@ impl Key {
         };
         let drawn = match kind {
             KeyKind::Hs256 | KeyKind::NaclAuth | KeyKind::NaclSign => bytes(32),
+            KeyKind::Xaes256Gcm | KeyKind::NaclBox | KeyKind::NaclSecretBox => {
+                bytes(cipher::KEY_BYTES)
+            }
             KeyKind::Hs384 => bytes(48),
             KeyKind::Hs512 => bytes(64),
             KeyKind::Es256 => {
@@ -173,13 +182,27 @@ impl Key {
             Self::Hmac { .. } => None,
             Self::Es256(pair) => Some(pair.public_key().as_ref().to_vec()),
             Self::Ed25519(pair) => Some(pair.public_key().as_ref().to_vec()),
+            Self::Cipher(cipher) => cipher.public(),
+        }
+    }
+
+    /// What it encrypts with.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`]: it signs.
+    pub(crate) fn cipher(&self) -> Result<&Cipher, ControlError> {
+        match self {
+            Self::Cipher(cipher) => Ok(cipher),
+            Self::Hmac { .. } | Self::Es256(_) | Self::Ed25519(_) => {
+                Err(wrong_kind("signs", "xaes256gcm, nacl_box and nacl_secretbox encrypt"))
+            }
         }
     }
 
     /// Signs.
     ///
     /// # Errors
-    /// The kernel gives no chance.
+    /// [`ControlError::Invalid`]: it encrypts; the kernel gives no chance.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ControlError> {
         match self {
             Self::Hmac { key, tag_bytes } => {
@@ -192,23 +215,28 @@ impl Key {
                 })
             }
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Self::Cipher(_) => Err(signs_nothing()),
         }
     }
 
     /// Whether `signature` is what it signs `message` with.
-    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`]: it encrypts.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> Result<bool, ControlError> {
         let by_public = |algorithm: &'static dyn signature::VerificationAlgorithm,
                          public: &[u8]| {
             UnparsedPublicKey::new(algorithm, public).verify(message, signature).is_ok()
         };
-        match self {
+        Ok(match self {
             Self::Hmac { key, tag_bytes } => {
                 let tag = hmac::sign(key, message);
                 is_equal(&tag.as_ref()[..*tag_bytes], signature)
             }
             Self::Es256(pair) => by_public(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref()),
             Self::Ed25519(pair) => by_public(&ED25519, pair.public_key().as_ref()),
-        }
+            Self::Cipher(_) => return Err(signs_nothing()),
+        })
     }
 }
 
@@ -217,10 +245,24 @@ fn is_equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
+fn signs_nothing() -> ControlError {
+    wrong_kind("encrypts", "hs256, hs384, hs512, es256, nacl_auth and nacl_sign sign")
+}
+
+fn wrong_kind(does: &str, others: &str) -> ControlError {
+    ControlError::Invalid {
+        code: "wrong_key_type",
+        message: format!("a key of this type {does}, and nothing else"),
+        hint: format!("keys of type {others}"),
+    }
+}
+
 fn no_key(kind: KeyKind) -> ControlError {
     let wanted = match kind {
         KeyKind::Hs256 | KeyKind::Hs384 | KeyKind::Hs512 => "16 to 512 bytes",
-        KeyKind::NaclAuth => "32 bytes",
+        KeyKind::NaclAuth | KeyKind::Xaes256Gcm | KeyKind::NaclBox | KeyKind::NaclSecretBox => {
+            "32 bytes"
+        }
         KeyKind::Es256 => "a PKCS #8 document with its public half, as DER",
         KeyKind::NaclSign => "a seed of 32 bytes, or 64 bytes with the public half behind it",
     };
@@ -236,7 +278,7 @@ mod tests {
     use super::*;
     use model::hex_of;
 
-    const ALL: [KeyKind; 6] = [
+    const SIGNING: [KeyKind; 6] = [
         KeyKind::Hs256,
         KeyKind::Hs384,
         KeyKind::Hs512,
@@ -247,17 +289,33 @@ mod tests {
 
     #[test]
     fn drawn_keys_sign_and_know_their_signatures() {
-        for kind in ALL {
+        for kind in SIGNING {
             let key = Key::of(kind, &Key::draw(kind).expect("drawn")).expect("a key");
             let other = Key::of(kind, &Key::draw(kind).expect("drawn")).expect("a key");
             let signature = key.sign(b"message").expect("signed");
-            assert!(key.verifies(b"message", &signature), "{kind}");
-            assert!(!key.verifies(b"massage", &signature), "{kind}");
-            assert!(!other.verifies(b"message", &signature), "{kind}");
-            assert!(!key.verifies(b"message", &signature[1..]), "{kind}");
-            assert!(!key.verifies(b"message", b""), "{kind}");
+            let verifies = |key: &Key, message: &[u8], signature: &[u8]| {
+                key.verifies(message, signature).expect("it signs")
+            };
+            assert!(verifies(&key, b"message", &signature), "{kind}");
+            assert!(!verifies(&key, b"massage", &signature), "{kind}");
+            assert!(!verifies(&other, b"message", &signature), "{kind}");
+            assert!(!verifies(&key, b"message", &signature[1..]), "{kind}");
+            assert!(!verifies(&key, b"message", b""), "{kind}");
+            assert_eq!(key.cipher().expect_err("it signs").code(), "wrong_key_type", "{kind}");
             let has_public = matches!(kind, KeyKind::Es256 | KeyKind::NaclSign);
             assert_eq!(key.public().is_some(), has_public, "{kind}");
+            assert_eq!(kind.to_string().parse::<KeyKind>().expect("its word"), kind);
+        }
+    }
+
+    #[test]
+    fn drawn_keys_encrypt_and_sign_nothing() {
+        for kind in [KeyKind::Xaes256Gcm, KeyKind::NaclBox, KeyKind::NaclSecretBox] {
+            let key = Key::of(kind, &Key::draw(kind).expect("drawn")).expect("a key");
+            assert!(key.cipher().is_ok(), "{kind}");
+            assert_eq!(key.sign(b"message").expect_err("it encrypts").code(), "wrong_key_type");
+            assert_eq!(key.verifies(b"", b"").expect_err("it encrypts").code(), "wrong_key_type");
+            assert_eq!(key.public().is_some(), kind == KeyKind::NaclBox, "{kind}");
             assert_eq!(kind.to_string().parse::<KeyKind>().expect("its word"), kind);
         }
     }
@@ -283,7 +341,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused() {
-        for kind in ALL {
+        for (_, kind) in KINDS {
             for bytes in [&b""[..], &[7; 15], &[7; 600]] {
                 assert!(Key::of(kind, bytes).is_err(), "{kind} of {} bytes", bytes.len());
             }
@@ -291,10 +349,6 @@ mod tests {
         let seed = Key::draw(KeyKind::NaclSign).expect("drawn");
         let wrong = [seed, vec![0; 32]].concat();
         assert!(Key::of(KeyKind::NaclSign, &wrong).is_err(), "another public half");
-        for word in ENCRYPTING {
-            let refused = word.parse::<KeyKind>().expect_err("none encrypts");
-            assert_eq!(refused.code(), "unsupported_key_type");
-        }
         assert_eq!("rsa".parse::<KeyKind>().expect_err("unknown").code(), "invalid_key_type");
     }
 

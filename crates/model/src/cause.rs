@@ -3,6 +3,7 @@
 use crate::ids::MachineId;
 use crate::units::{DurationMs, PerMille};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 mod words;
 
@@ -28,6 +29,17 @@ pub enum Depth {
     Stop,
 }
 
+/// What a lease gives to its holder alone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LeaseNonce(pub String);
+
+impl fmt::Debug for LeaseNonce {
+    /// Without anything of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeaseNonce")
+    }
+}
+
 /// Why somebody wants a machine up or down. Which gate may stop which cause: [`crate::admit()`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "cause", rename_all = "snake_case")]
@@ -38,8 +50,9 @@ pub enum Cause {
         actor: String,
         /// The caller is the owner and passes `override=1`: deny rules are passed, and traced.
         overrides_deny: bool,
-        /// The caller proved that the lease is its own.
-        holds_lease: bool,
+        /// The nonce that the caller sent to prove that the lease is its own. Neither stored nor shown.
+        #[serde(skip)]
+        nonce: Option<LeaseNonce>,
     },
     /// The machine asked for it itself.
     Guest,
@@ -142,6 +155,12 @@ pub enum CauseClass {
 }
 
 impl Cause {
+    /// Whether the caller proved that it holds the lease with this nonce.
+    #[must_use]
+    pub fn proves(&self, held: &str) -> bool {
+        matches!(self, Self::Api { nonce: Some(nonce), .. } if nonce.0 == held)
+    }
+
     /// The row of the gate table for this cause wanting `want`.
     #[must_use]
     pub const fn class(&self, want: Want) -> CauseClass {
@@ -181,5 +200,27 @@ impl Cause {
     #[must_use]
     pub const fn idle() -> Self {
         Self::Idle { after: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_nonce_of_the_lease_that_is_held_proves_it() {
+        let with = |nonce: Option<&str>| Cause::Api {
+            actor: "local".to_owned(),
+            overrides_deny: false,
+            nonce: nonce.map(|nonce| LeaseNonce(nonce.to_owned())),
+        };
+        assert!(with(Some("a1b2")).proves("a1b2"));
+        // The lease ended while the call waited for its turn, and somebody else has the next one.
+        assert!(!with(Some("a1b2")).proves("c3d4"));
+        assert!(!with(None).proves("a1b2"));
+        assert!(!Cause::Guest.proves("a1b2"));
+        let stored = serde_json::to_string(&with(Some("a1b2"))).expect("JSON");
+        assert!(!stored.contains("a1b2"), "{stored}");
+        assert!(!format!("{:?}", with(Some("a1b2"))).contains("a1b2"));
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn machine(state: State) -> Machine {
 }
 
 pub(crate) fn api() -> Cause {
-    Cause::Api { actor: "local".to_owned(), overrides_deny: false, holds_lease: false }
+    Cause::Api { actor: "local".to_owned(), overrides_deny: false, nonce: None }
 }
 
 /// The host's word that the disk is nearly full.

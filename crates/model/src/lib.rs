@@ -38,7 +38,7 @@ pub mod validate;
 
 pub use admit::calls::{Answer, Call, answer};
 pub use admit::{Admission, GateFacts, Refused, admit, admit_call};
-pub use cause::{Cause, Depth, Want};
+pub use cause::{Cause, Depth, LeaseNonce, Want};
 pub use deadline::timers;
 pub use effect::{Effect, News, NewsKind, TimerKind};
 pub use event::{Event, Exit, RunSeed};

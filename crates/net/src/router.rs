@@ -81,10 +81,11 @@ const SETTINGS: [(&str, &str); 18] = [
     ("ipv4/ip_forward", "1"),
     ("ipv6/conf/all/forwarding", "1"),
     ("ipv6/conf/default/forwarding", "1"),
-    // Refusals are one ICMP message each; the kernel's ration of one a second per machine would turn
-    // every further refusal into silence, and a caller's wait for its own timeout.
-    ("ipv4/icmp_ratelimit", "0"),
-    ("ipv6/icmp/ratelimit", "0"),
+    // Refusals are one ICMP message each; the kernel's rations, one a second for each machine and 50 at
+    // once for all, would turn every further refusal into silence, and a caller's wait for its own
+    // timeout. These are the types that are rationed: none, and one that does not exist.
+    ("ipv4/icmp_ratemask", "0"),
+    ("ipv6/icmp/ratemask", "255"),
 ];
 
 /// Whether machines may reach beyond the instance.

@@ -235,10 +235,8 @@ fn keys_sign_and_never_leave() {
         assert_eq!(post(&format!("/{kind}/verify"), body).status, 204);
         let wrong = json!({"plaintext": "aGVsbG8h", "signature": signature});
         assert_eq!(post(&format!("/{kind}/verify"), wrong).refusal(400).code, "wrong_signature");
-        assert_eq!(
-            post(&format!("/{kind}/encrypt"), json!({})).refusal(400).code,
-            "wrong_key_type"
-        );
+        let plain = json!({"plaintext": "aGVsbG8="});
+        assert_eq!(post(&format!("/{kind}/encrypt"), plain).refusal(400).code, "wrong_key_type");
     }
     let listed = instance.get(&format!("{keys}?types=hs256,es256")).expect(200);
     assert_eq!(listed["secret_keys"].as_array().map(Vec::len), Some(2), "{listed}");
@@ -252,13 +250,27 @@ fn keys_sign_and_never_leave() {
         ("/own", json!({"type": "hs256", "value": "c2hvcnQ="}), 400),
         ("/own", json!({"type": "rsa", "value": "c2hvcnQ="}), 400),
         ("/own/generate", json!({}), 400),
-        ("/own/generate", json!({"type": "xaes256gcm"}), 422),
         ("/a%20b/generate", json!({"type": "hs256"}), 422),
         ("/none/sign", json!({"plaintext": ""}), 404),
         ("/own/sign", json!({}), 400),
     ] {
         let reply = post(rest, body.clone());
         assert_eq!(reply.status, status, "{rest} {body}: {}", reply.text);
+    }
+    for kind in ["xaes256gcm", "nacl_box", "nacl_secretbox"] {
+        drop(post(&format!("/{kind}/generate"), json!({"type": kind})).expect(201));
+        let plain = json!({"plaintext": "aGVsbG8="});
+        assert_eq!(
+            post(&format!("/{kind}/sign"), plain.clone()).refusal(400).code,
+            "wrong_key_type"
+        );
+        let encrypted = post(&format!("/{kind}/encrypt"), plain.clone()).expect(200);
+        assert_eq!(post(&format!("/{kind}/decrypt"), encrypted.clone()).expect(200), plain);
+        let other = json!({"ciphertext": "aGVsbG8="});
+        assert_eq!(post(&format!("/{kind}/decrypt"), other).refusal(400).code, "wrong_ciphertext");
+        let bound = json!({"plaintext": "aGVsbG8=", "associated_data": "aGVsbG8="});
+        let status = if kind == "xaes256gcm" { 200 } else { 422 };
+        assert_eq!(post(&format!("/{kind}/encrypt"), bound).status, status, "{kind}");
     }
     drop(instance.delete(&format!("{keys}/own")).expect(200));
     assert_eq!(instance.get(&format!("{keys}/own")).refusal(404).code, "secret_key_not_found");

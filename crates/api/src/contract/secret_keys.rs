@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct SecretKey {
     /// Its name.
     pub name: String,
-    /// `hs256`, `hs384`, `hs512`, `es256`, `nacl_auth`, `nacl_sign`.
+    /// Signing: `hs256`, `hs384`, `hs512`, `es256`, `nacl_auth`, `nacl_sign`; encrypting:
+    /// `xaes256gcm`, `nacl_box`, `nacl_secretbox`.
     pub r#type: String,
     /// Its public half, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,16 +59,16 @@ pub struct SecretKeySet {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct UseSecretKey {
-    /// What is signed.
+    /// What is signed or encrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plaintext: Option<Bytes>,
     /// What a signature is held against.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Bytes>,
-    /// Not supported: no key here encrypts.
+    /// What is decrypted: an answer of `/encrypt`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ciphertext: Option<Bytes>,
-    /// Not supported: no key here encrypts.
+    /// What has to be the same when it is decrypted; for `xaes256gcm` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub associated_data: Option<Bytes>,
 }
@@ -78,4 +79,20 @@ pub struct UseSecretKey {
 pub struct SecretKeySignature {
     /// The signature.
     pub signature: Bytes,
+}
+
+/// Answer to `/encrypt`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SecretKeyCiphertext {
+    /// The nonce and what is encrypted; for a `nacl_box`, a sealed box.
+    pub ciphertext: Bytes,
+}
+
+/// Answer to `/decrypt`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SecretKeyPlaintext {
+    /// What was encrypted.
+    pub plaintext: Bytes,
 }

@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use control::{Control, ControlError};
-use model::{AppName, Cause, MachineId, State};
+use model::{AppName, Cause, LeaseNonce, MachineId, State};
 use store::MachineRecord;
 
 /// The caller.
@@ -158,7 +158,7 @@ async fn machine_of(
         Identity::Local { .. } | Identity::Token(_) => Cause::Api {
             actor: who.actor(),
             overrides_deny: who.is_owner() && asks_override(parts.uri.query()),
-            holds_lease: control.holds_lease(&record, nonce.as_deref()),
+            nonce: nonce.clone().map(LeaseNonce),
         },
     };
     Ok(OnMachine { record, cause, who, nonce })

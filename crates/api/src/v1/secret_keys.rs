@@ -8,7 +8,8 @@ use super::{Answer, reply};
 use crate::contract::bytes::Bytes;
 use crate::contract::moment::rfc3339;
 use crate::contract::secret_keys::{
-    SecretKey, SecretKeyList, SecretKeySet, SecretKeySignature, SetSecretKey, UseSecretKey,
+    SecretKey, SecretKeyCiphertext, SecretKeyList, SecretKeyPlaintext, SecretKeySet,
+    SecretKeySignature, SetSecretKey, UseSecretKey,
 };
 use crate::contract::secrets::SecretsVersion;
 use crate::problem::Problem;
@@ -129,21 +130,36 @@ pub(super) async fn verify(
         .hint("sign the same bytes with the same key; base64 must be that of the bytes"))
 }
 
-/// `POST …/encrypt` and `…/decrypt`: no key here does.
+/// `POST /v1/apps/{app}/secretkeys/{name}/encrypt`.
 pub(super) async fn encrypt(
     State(control): State<Control>,
     OperateApp(app, _who): OperateApp,
     Path((_, name)): KeyPath,
+    body: JsonBody,
 ) -> Answer {
-    let (keys, _) = control.secret_keys(&app).map_err(of_control)?;
-    match keys.iter().find(|key| key.name == name) {
-        None => Err(of_control(ControlError::NotFound { what: "secret key" })),
-        Some(key) => {
-            let text = format!("a key of type `{}` does not encrypt", key.kind);
-            Err(Problem::invalid("wrong_key_type", text)
-                .hint("keys of this host sign and verify; let the program encrypt"))
-        }
-    }
+    let wish: UseSecretKey = body.to()?;
+    let plain = wish.plaintext.ok_or_else(|| missing("plaintext", "as base64"))?;
+    let associated = wish.associated_data.unwrap_or_default();
+    let text = control.encrypt(&app, &name, &plain.0, &associated.0).map_err(of_control)?;
+    reply::ok(&SecretKeyCiphertext { ciphertext: Bytes(text) })
+}
+
+/// `POST /v1/apps/{app}/secretkeys/{name}/decrypt`: 400 when the key has not encrypted this.
+pub(super) async fn decrypt(
+    State(control): State<Control>,
+    OperateApp(app, _who): OperateApp,
+    Path((_, name)): KeyPath,
+    body: JsonBody,
+) -> Answer {
+    let wish: UseSecretKey = body.to()?;
+    let text = wish.ciphertext.ok_or_else(|| missing("ciphertext", "as base64"))?;
+    let associated = wish.associated_data.unwrap_or_default();
+    let plain = control.decrypt(&app, &name, &text.0, &associated.0).map_err(of_control)?;
+    let plain = plain.ok_or_else(|| {
+        Problem::invalid("wrong_ciphertext", "the key did not encrypt this")
+            .hint("send what `encrypt` answered, with the same `associated_data`, to the same key")
+    })?;
+    reply::ok(&SecretKeyPlaintext { plaintext: Bytes(plain) })
 }
 
 fn view(key: control::SecretKey) -> SecretKey {

@@ -1,4 +1,4 @@
-//! `dormouse secret-key …`: keys of an app that sign without ever leaving.
+//! `dormouse secret-key …`: keys of an app that sign or encrypt without ever leaving.
 
 use super::secret::AppArg;
 use crate::context::Context;
@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use api::contract::bytes::Bytes;
 use api::contract::secret_keys::{SetSecretKey, UseSecretKey};
 use clap::Subcommand;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,7 +26,8 @@ pub(crate) enum SecretKeyVerb {
         app: AppArg,
         /// Its name
         name: String,
-        /// Its kind: hs256, hs384, hs512, es256, nacl_auth, nacl_sign
+        /// Its kind: hs256, hs384, hs512, es256, nacl_auth, nacl_sign sign; xaes256gcm, nacl_box,
+        /// nacl_secretbox encrypt
         kind: String,
     },
     /// Bring a key
@@ -58,6 +60,24 @@ pub(crate) enum SecretKeyVerb {
         file: PathBuf,
         /// The signature as base64
         signature: String,
+    },
+    /// Encrypt a file; prints the ciphertext as base64
+    Encrypt {
+        #[command(flatten)]
+        app: AppArg,
+        /// Name of the key
+        name: String,
+        /// What is encrypted
+        file: PathBuf,
+    },
+    /// Decrypt what `encrypt` printed; prints the bytes themselves
+    Decrypt {
+        #[command(flatten)]
+        app: AppArg,
+        /// Name of the key
+        name: String,
+        /// The ciphertext as base64
+        ciphertext: String,
     },
     /// Remove a key
     Rm {
@@ -96,8 +116,7 @@ pub(super) async fn secret_key(
             context.show(&signed, |signed| base64(&signed.signature))?;
         }
         SecretKeyVerb::Verify { app, name, file, signature } => {
-            let signature = serde_json::from_value(signature.as_str().into())
-                .context("the signature is not base64")?;
+            let signature = of_base64(signature).context("the signature is not base64")?;
             let what = UseSecretKey {
                 plaintext: Some(bytes_of(file)?),
                 signature: Some(signature),
@@ -105,6 +124,21 @@ pub(super) async fn secret_key(
             };
             client.verify_with_secret_key(&app.app, name, &what).await?;
             context.show(&true, |_| "the signature is right".to_owned())?;
+        }
+        SecretKeyVerb::Encrypt { app, name, file } => {
+            let what = UseSecretKey { plaintext: Some(bytes_of(file)?), ..UseSecretKey::default() };
+            let encrypted = client.encrypt_with_secret_key(&app.app, name, &what).await?;
+            context.show(&encrypted, |encrypted| base64(&encrypted.ciphertext))?;
+        }
+        SecretKeyVerb::Decrypt { app, name, ciphertext } => {
+            let ciphertext = of_base64(ciphertext).context("the ciphertext is not base64")?;
+            let what = UseSecretKey { ciphertext: Some(ciphertext), ..UseSecretKey::default() };
+            let decrypted = client.decrypt_with_secret_key(&app.app, name, &what).await?;
+            if context.is_json {
+                context.show(&decrypted, |_| String::new())?;
+            } else {
+                std::io::stdout().write_all(&decrypted.plaintext.0)?;
+            }
         }
         SecretKeyVerb::Rm { app, name } => {
             let version = client.remove_secret_key(&app.app, name).await?;
@@ -129,6 +163,10 @@ async fn set(
 fn bytes_of(file: &Path) -> anyhow::Result<Bytes> {
     let read = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()));
     read.map(Bytes)
+}
+
+fn of_base64(text: &str) -> Result<Bytes, serde_json::Error> {
+    serde_json::from_value(text.into())
 }
 
 /// As the API writes bytes.

@@ -84,13 +84,6 @@ impl Control {
         })
     }
 
-    /// Whether the caller holds the machine's lease: fills `Cause::Api::holds_lease`. Who holds none
-    /// may write while nobody does, which is looked at when its turn has come.
-    #[must_use]
-    pub fn holds_lease(&self, record: &MachineRecord, nonce: Option<&str>) -> bool {
-        live_lease(record).is_some_and(|held| nonce == Some(held.nonce.as_str()))
-    }
-
     /// Refuses a call by anybody but the lease's holder.
     ///
     /// # Errors
@@ -102,9 +95,9 @@ impl Control {
 
 /// Refuses a write by anybody but the holder of the machine's lease, if it has one.
 pub(super) fn expect(record: &MachineRecord, cause: &Cause) -> Answer<()> {
-    match (live_lease(record), cause) {
-        (None, _) | (Some(_), Cause::Api { holds_lease: true, .. }) => Ok(()),
-        (Some(held), _) => Err(refused(held)),
+    match live_lease(record) {
+        Some(held) if !cause.proves(&held.nonce) => Err(refused(held)),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -120,7 +120,37 @@ impl Control {
         message: &[u8],
         signature: &[u8],
     ) -> Answer<bool> {
-        Ok(self.key(app, name)?.verifies(message, signature))
+        self.key(app, name)?.verifies(message, signature)
+    }
+
+    /// Encrypts with a key of an app. `associated` is not part of the answer, and has to be the
+    /// same when it is decrypted.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], [`ControlError::Sealed`], [`ControlError::Invalid`]: the key signs;
+    /// [`ControlError::Unfit`]: it takes no associated data.
+    pub fn encrypt(
+        &self,
+        app: &AppName,
+        name: &str,
+        plain: &[u8],
+        associated: &[u8],
+    ) -> Answer<Vec<u8>> {
+        self.key(app, name)?.cipher()?.encrypt(plain, associated)
+    }
+
+    /// Decrypts with a key of an app; none when it has not encrypted this.
+    ///
+    /// # Errors
+    /// As [`Control::encrypt`].
+    pub fn decrypt(
+        &self,
+        app: &AppName,
+        name: &str,
+        text: &[u8],
+        associated: &[u8],
+    ) -> Answer<Option<Vec<u8>>> {
+        self.key(app, name)?.cipher()?.decrypt(text, associated)
     }
 
     fn key(&self, app: &AppName, name: &str) -> Answer<Key> {

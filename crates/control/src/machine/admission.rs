@@ -142,10 +142,8 @@ impl Task {
 
     fn foreign_lease(&self, cause: &Cause, now: UnixMs) -> Option<LeaseHeld> {
         let lease = self.record.lease.as_ref().filter(|lease| lease.expires_at > now)?;
-        match cause {
-            Cause::Api { holds_lease: true, .. } => None,
-            _ => Some(LeaseHeld { owner: lease.owner.clone(), expires_at: lease.expires_at }),
-        }
+        (!cause.proves(&lease.nonce))
+            .then(|| LeaseHeld { owner: lease.owner.clone(), expires_at: lease.expires_at })
     }
 
     /// Chance and facts for a run; takes a slot when a run may begin.

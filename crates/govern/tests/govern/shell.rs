@@ -260,8 +260,7 @@ impl Shell {
 
     /// A call of the API.
     pub(crate) fn call(&mut self, want: Want) {
-        let cause =
-            Cause::Api { actor: "local".to_owned(), overrides_deny: false, holds_lease: false };
+        let cause = Cause::Api { actor: "local".to_owned(), overrides_deny: false, nonce: None };
         self.want(want, &cause);
         self.evaluate();
     }

@@ -21,7 +21,7 @@ pub fn admit(
 ) -> Admission {
     let class = cause.class(want);
     let is_call = matches!(class, CauseClass::ApiStart | CauseClass::ApiRest);
-    if is_call && let Some(lease) = gates::foreign_lease(facts, cause, now) {
+    if is_call && let Some(lease) = gates::foreign_lease(facts, now) {
         return Admission::Refused(Refused::Lease(lease.clone()));
     }
     match standing(machine, want, cause, is_call) {
@@ -51,7 +51,7 @@ pub fn admit_call(
     cause: &Cause,
     now: UnixMs,
 ) -> Admission {
-    if let Some(lease) = gates::foreign_lease(facts, cause, now) {
+    if let Some(lease) = gates::foreign_lease(facts, now) {
         return Admission::Refused(Refused::Lease(lease.clone()));
     }
     match answer(&machine.state, call) {

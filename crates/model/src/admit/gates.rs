@@ -79,15 +79,10 @@ pub fn first_shut(
     gates_of(class).iter().find_map(|gate| shut(*gate, class, machine, facts, cause, now))
 }
 
-/// The lease that stops `cause`: somebody else's, and not expired.
+/// The lease that stops the caller: somebody else's, and not expired.
 #[must_use]
-pub fn foreign_lease<'a>(
-    facts: &'a GateFacts,
-    cause: &Cause,
-    now: UnixMs,
-) -> Option<&'a LeaseHeld> {
-    let is_holder = matches!(cause, Cause::Api { holds_lease: true, .. });
-    facts.lease.as_ref().filter(|lease| !is_holder && now < lease.expires_at)
+pub fn foreign_lease(facts: &GateFacts, now: UnixMs) -> Option<&LeaseHeld> {
+    facts.lease.as_ref().filter(|lease| now < lease.expires_at)
 }
 
 /// When an owed wake is tried again.
@@ -111,7 +106,7 @@ fn shut(
         refusal: Refused::KeptAwake { gate, by: by.cloned(), not_before: opens_at },
     };
     match gate {
-        Gate::Lease => foreign_lease(facts, cause, now).map(|lease| Shut {
+        Gate::Lease => foreign_lease(facts, now).map(|lease| Shut {
             gate,
             by: Some(lease.owner.clone()),
             opens_at: Some(lease.expires_at),

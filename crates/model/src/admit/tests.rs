@@ -147,18 +147,16 @@ fn gates_are_tried_in_their_order() {
 }
 
 #[test]
-fn a_lease_does_not_stop_its_holder_nor_anybody_once_expired() {
-    let holder = Cause::Api { actor: "a".to_owned(), overrides_deny: false, holds_lease: true };
+fn a_lease_stops_nobody_once_expired() {
     let (machine, mut facts) = open(Want::Up);
     facts.lease = Some(lease());
-    assert_eq!(admit(&machine, &facts, Want::Up, &holder, NOW), Admission::Go);
     let later = lease().expires_at;
     assert_eq!(admit(&machine, &facts, Want::Up, &api(), later), Admission::Go);
 }
 
 #[test]
 fn the_owner_may_override_a_deny_rule() {
-    let owner = Cause::Api { actor: "a".to_owned(), overrides_deny: true, holds_lease: false };
+    let owner = Cause::Api { actor: "a".to_owned(), overrides_deny: true, nonce: None };
     let (machine, mut facts) = open(Want::Up);
     facts.deny_wake = Some("budget".to_owned());
     assert_eq!(admit(&machine, &facts, Want::Up, &owner, NOW), Admission::Go);

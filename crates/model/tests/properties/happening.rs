@@ -169,7 +169,7 @@ fn order() -> StopOrder {
 }
 
 fn api() -> Cause {
-    Cause::Api { actor: "local".to_owned(), overrides_deny: false, holds_lease: false }
+    Cause::Api { actor: "local".to_owned(), overrides_deny: false, nonce: None }
 }
 
 fn policy(mode: RestartMode) -> RestartPolicy {

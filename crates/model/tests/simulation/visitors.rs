@@ -14,7 +14,7 @@ pub(crate) enum Wish {
 }
 
 pub(crate) fn api() -> Cause {
-    Cause::Api { actor: "local".to_owned(), overrides_deny: false, holds_lease: false }
+    Cause::Api { actor: "local".to_owned(), overrides_deny: false, nonce: None }
 }
 
 fn pressure() -> Cause {

@@ -160,12 +160,18 @@ fn every_try_to_reach_a_machine_that_sleeps_is_refused_at_once() {
     let world = World::new();
     let (a, asleep) = (world.guest(RED, 1), addrs(RED, 2));
     let elsewhere = SocketAddr::from((addrs(BLUE, 3).v4, 80));
-    let begun = Instant::now();
-    for _ in 0..20 {
-        assert_eq!(a.is_refused_at(elsewhere), ErrorKind::HostUnreachable);
-        assert_eq!(a.is_refused_at((asleep.v4, 80).into()), ErrorKind::HostUnreachable);
+    for refused in [elsewhere, (asleep.v4, 80).into()] {
+        for n in 0..100 {
+            let begun = Instant::now();
+            assert_eq!(a.is_refused_at(refused), ErrorKind::HostUnreachable);
+            // A refusal that is lost is seen at the second try, a second later.
+            assert!(
+                begun.elapsed() < Duration::from_secs(1),
+                "{refused}, {n}: {:?}",
+                begun.elapsed()
+            );
+        }
     }
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 fn nodad(source: IpAddr) -> &'static str {

@@ -166,8 +166,7 @@ fn is_of_kind(document: &Value, schema: &Value, kind: &str) -> bool {
         Value::Array(kinds) => kinds.iter().collect(),
         kind => vec![kind],
     });
-    is_anything(&parts)
-        || kinds.any(|ours| ours == kind || (kind == "number" && ours == "integer"))
+    is_anything(&parts) || kinds.any(|ours| ours == kind || (kind == "number" && ours == "integer"))
 }
 
 const ANYTHING: &Value = &Value::Bool(true);

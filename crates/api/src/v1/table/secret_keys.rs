@@ -1,7 +1,8 @@
 //! Keys of apps that never leave.
 
 use crate::contract::secret_keys::{
-    SecretKey, SecretKeyList, SecretKeySet, SecretKeySignature, SetSecretKey, UseSecretKey,
+    SecretKey, SecretKeyCiphertext, SecretKeyList, SecretKeyPlaintext, SecretKeySet,
+    SecretKeySignature, SetSecretKey, UseSecretKey,
 };
 use crate::contract::secrets::SecretsVersion;
 use crate::v1::operation::{Kind, Operation, Parameter, delete, get, post, query};
@@ -45,14 +46,14 @@ pub(super) fn operations() -> Vec<Operation> {
             .sends::<UseSecretKey>()
             .answers_nothing(204),
         post(of_key("/encrypt"), secret_keys::encrypt)
-            .is("Secretkey_encrypt", "Refused: no key of this host encrypts.")
+            .is("Secretkey_encrypt", "Encrypt with a key.")
             .takes(&[LEAST])
             .sends::<UseSecretKey>()
-            .answers_nothing(200),
-        post(of_key("/decrypt"), secret_keys::encrypt)
-            .is("Secretkey_decrypt", "Refused: no key of this host encrypts.")
+            .answers::<SecretKeyCiphertext>(200),
+        post(of_key("/decrypt"), secret_keys::decrypt)
+            .is("Secretkey_decrypt", "Decrypt with the key that encrypted it.")
             .takes(&[LEAST])
             .sends::<UseSecretKey>()
-            .answers_nothing(200),
+            .answers::<SecretKeyPlaintext>(200),
     ]
 }

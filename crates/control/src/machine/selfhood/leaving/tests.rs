@@ -77,7 +77,7 @@ fn rule(id: &str) -> Cause {
 }
 
 fn call() -> Cause {
-    Cause::Api { actor: "local".to_owned(), overrides_deny: false, holds_lease: true }
+    Cause::Api { actor: "local".to_owned(), overrides_deny: false, nonce: None }
 }
 
 #[test]

@@ -107,7 +107,7 @@ const STOP: StopOrder = StopOrder { signal: 2, timeout: SECOND };
 const NEVER: RestartPolicy = RestartPolicy { mode: RestartMode::No, max_retries: 0 };
 
 fn call() -> Cause {
-    Cause::Api { actor: "local".to_owned(), overrides_deny: false, holds_lease: true }
+    Cause::Api { actor: "local".to_owned(), overrides_deny: false, nonce: None }
 }
 
 fn rule() -> Cause {
