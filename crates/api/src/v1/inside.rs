@@ -83,14 +83,17 @@ pub(super) async fn processes(
     params: Params,
 ) -> Answer {
     let compare = comparison(params.text("sort_by").unwrap_or("pid"))?;
+    let is_descending = match params.text("order") {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(other) => return Err(wrong("order", other, "asc or desc")),
+    };
     let id = &on.record.id;
     let mut processes =
         control.processes(id).await.map_err(|e| Problem::from_control(&e, Some(id)))?;
     processes.sort_by(compare);
-    match params.text("order") {
-        None | Some("asc") => {}
-        Some("desc") => processes.reverse(),
-        Some(other) => return Err(wrong("order", other, "asc or desc")),
+    if is_descending {
+        processes.reverse();
     }
     reply::ok(&processes)
 }

@@ -60,7 +60,7 @@ impl Task {
     async fn release(&mut self, run: &Run) {
         self.link = None;
         self.streams.fail_all("the machine has stopped");
-        self.asks.clear();
+        self.refuse_questions();
         self.usages.clear();
         if let Some(child) = self.child.take() {
             reap(child).await;

@@ -9,7 +9,7 @@ use guest_proto::ToGuest;
 use guest_proto::message::{Answer, ExecOrders, Question};
 use model::admit::Asked;
 use model::admit::calls::Call;
-use model::{Cause, Refused};
+use model::{Cause, Refused, State};
 use shim_proto::ToShim;
 
 impl Task {
@@ -19,6 +19,9 @@ impl Task {
     }
 
     pub(super) fn ask(&mut self, question: Question, reply: Reply<Answer>) {
+        if self.is_asleep() {
+            return answer_to(reply, Err(self.not_running()));
+        }
         let id = self.next_question;
         self.next_question += 1;
         match self.send(&ToShim::Guest(ToGuest::Ask { id, question })) {
@@ -52,15 +55,26 @@ impl Task {
         Ok(attached)
     }
 
+    /// Whether nobody is there to answer, although there is a shim: its init sleeps with the rest.
+    fn is_asleep(&self) -> bool {
+        matches!(self.state(), State::Suspending { .. } | State::Suspended { .. })
+    }
+
+    /// Refuses what was asked before the machine fell asleep or ended.
+    pub(super) fn refuse_questions(&mut self) {
+        for (_, reply) in std::mem::take(&mut self.asks) {
+            answer_to(reply, Err(self.not_running()));
+        }
+    }
+
+    fn not_running(&self) -> ControlError {
+        let state = self.state().api_name();
+        ControlError::Refused(Refused::State { state, asked: Asked::Guest })
+    }
+
     /// Sends to the shim; an error when the machine does not run.
     pub(super) fn send(&mut self, message: &ToShim) -> Result<(), ControlError> {
-        let not_running = || {
-            ControlError::Refused(Refused::State {
-                state: self.record.machine.state.api_name(),
-                asked: Asked::Guest,
-            })
-        };
-        let Some(link) = self.link.as_mut() else { return Err(not_running()) };
+        let Some(link) = self.link.as_mut() else { return Err(self.not_running()) };
         link.send(message).map_err(|error| ControlError::Shim {
             message: format!("the machine's shim cannot be reached: {error}"),
         })

@@ -42,6 +42,7 @@ impl Task {
             }
             FromShim::Exited(record) => self.exited(record),
             FromShim::Frozen { ram_bytes } => {
+                self.refuse_questions();
                 if let Some(run) = self.current_run() {
                     self.pending.push_back(Event::Slept { run, depth: Depth::Freeze, ram_bytes });
                 }
