@@ -13,6 +13,7 @@ mod guest;
 mod program;
 mod secrets;
 mod services;
+mod strict;
 mod unsupported;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ use model::spec::{
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
+use strict::Strict;
 
 pub use echo::{Echo, echoed, normalised};
 pub use governance::{changed_policy, policy};
@@ -58,7 +60,7 @@ pub(crate) fn typed<T: serde::de::DeserializeOwned>(
             place => wrong_type(place, "expected an object"),
         });
     }
-    serde_path_to_error::deserialize(raw).map_err(|error| {
+    serde_path_to_error::deserialize(Strict(raw)).map_err(|error| {
         let place = match error.path().to_string().as_str() {
             "." => prefix.trim_end_matches('.').to_owned(),
             path => format!("{prefix}{path}"),

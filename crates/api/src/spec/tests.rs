@@ -79,6 +79,9 @@ fn wrong_types_name_the_field() {
         (json!({"stop_config": {"signal": "SIGNOPE"}}), "config.stop_config.signal"),
         (json!({"auto_destroy": "yes"}), "config.auto_destroy"),
         (json!({"services": {}}), "config.services"),
+        // A list is no object with its fields in order.
+        (json!({"guest": [1, 256]}), "config.guest"),
+        (json!({"processes": [[null]]}), "config.processes[0]"),
     ] {
         refuse(extra, 400, "wrong_type", path);
     }
