@@ -30,6 +30,32 @@ const PATH_PARAMETERS: [(&str, &str, &str); 10] = [
     ("ip", "ip", "The address."),
 ];
 
+/// Name of a refusal among the components, before its status.
+const REFUSED: &str = "Refused";
+/// Where operations find it.
+const REFUSALS: &str = "#/components/responses/Refused";
+
+/// What a status says of a refusal; `docs/errors.md` has the codes that come with it.
+const REFUSED_WITH: [(u16, &str); 17] = [
+    (400, "The request cannot be right."),
+    (401, "No token, or none that is valid."),
+    (403, "A caller without the right."),
+    (404, "There is none."),
+    (408, "It did not come, or happen, in time."),
+    (409, "Somebody else holds it, or was faster."),
+    (412, "What is asked makes no sense as things are."),
+    (413, "Larger than may be."),
+    (415, "Not text."),
+    (422, "Understood, and not to be had here."),
+    (426, "The connection must be upgraded."),
+    (429, "Too many calls, or too many that wait."),
+    (500, "A fault of the daemon."),
+    (502, "The registry answered what cannot be."),
+    (503, "This host cannot now."),
+    (504, "The registry did not answer in time."),
+    (507, "No room on the disk."),
+];
+
 const ABOUT: &str = "The Machines API of one's own host. `x-required-right` of an operation says who may \
     ask: `none`, `any` token, one that may `read`, `self-write` or `operate` there, the `owner` of the \
     host, or a `machine` from inside, at `/.fly/api`.";
@@ -56,6 +82,7 @@ pub fn document() -> Value {
         "security": [{"token": []}],
         "paths": paths,
         "components": {
+            "responses": refusals(&mut schemas),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     });
@@ -116,12 +143,20 @@ fn responses(operation: &Operation, schemas: &mut Schemas) -> Value {
             response["content"][content.media] = schema.unwrap_or_else(|| json!({}));
         }
     }
-    let error = schemas.answered(|generator| generator.subschema_for::<ErrorBody>());
-    responses["default"] = json!({
-        "description": "Refused or failed: what, whether a retry helps, and what to do next.",
-        "content": {"application/json": {"schema": error}},
-    });
+    for status in operation.refusals() {
+        responses[status.to_string()] = json!({"$ref": format!("{REFUSALS}{status}")});
+    }
     responses
+}
+
+/// Every refusal that there is, by its status; operations refer to them.
+fn refusals(schemas: &mut Schemas) -> Value {
+    let error = schemas.answered(|generator| generator.subschema_for::<ErrorBody>());
+    let refusal = |(status, meaning): &(u16, &str)| {
+        let content = json!({"application/json": {"schema": error}});
+        (format!("{REFUSED}{status}"), json!({"description": meaning, "content": content}))
+    };
+    Value::Object(REFUSED_WITH.iter().map(refusal).collect())
 }
 
 const fn meaning(status: u16) -> &'static str {

@@ -57,7 +57,8 @@ fn every_operation_has_a_name_of_its_own_and_says_what_it_does() {
         let summary = operation["summary"].as_str().expect("a summary");
         assert!(summary.ends_with('.'), "{method} {path}: `{summary}`");
         let responses = operation["responses"].as_object().expect("responses");
-        assert!(responses.len() > 1, "{method} {path} never goes well");
+        let goes_well = responses.keys().any(|status| status.as_str() < "400");
+        assert!(goes_well, "{method} {path} never goes well");
         let unnamed = path.split('/').filter(|part| part.starts_with('{')).find(|part| {
             let named = operation["parameters"].as_array().into_iter().flatten();
             !named

@@ -2,6 +2,10 @@
 //!
 //! The rows of [`super::table`] are made of these. The router serves them and
 //! [`crate::openapi`] describes them, so that nothing is served that is not described.
+//!
+//! * `refusals`: the statuses of what is refused.
+
+mod refusals;
 
 use axum::handler::Handler;
 use axum::http::Method;
@@ -32,6 +36,8 @@ pub(crate) struct Operation {
     pub(crate) is_body_required: bool,
     /// Statuses of success and what comes with them.
     pub(crate) answers: Vec<(u16, Option<Content>)>,
+    /// Statuses of refusals that do not follow from the rest.
+    pub(super) also_refused: Vec<u16>,
     /// Who answers.
     pub(super) handler: MethodRouter<Control>,
 }
@@ -194,6 +200,7 @@ impl Operation {
             bodies: Vec::new(),
             is_body_required: false,
             answers: Vec::new(),
+            also_refused: Vec::new(),
             handler,
         }
     }
@@ -246,6 +253,12 @@ impl Operation {
     /// Success is `status` with something else.
     pub(super) fn answers_raw(mut self, status: u16, media: &'static str) -> Self {
         self.answers.push((status, Some(Content { media, schema: None })));
+        self
+    }
+
+    /// It may also be refused with these statuses; [`Self::refusals`] has those that go without saying.
+    pub(super) fn refuses(mut self, statuses: &[u16]) -> Self {
+        self.also_refused.extend_from_slice(statuses);
         self
     }
 

@@ -6,12 +6,13 @@ use super::{Answer, reply, view};
 use crate::auth::Identity;
 use crate::contract::app::DEFAULT_ORG;
 use crate::contract::host::{CreateDeployToken, DeployToken};
+use crate::contract::shapes::{CurrentToken, CurrentTokens};
 use crate::contract::{CreateToken, GoDuration, TokenCreated};
 use crate::problem::Problem;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use control::{Control, HOOK_WRITER_PREFIX};
-use serde_json::json;
+
 use store::{TokenReach, TokenRecord, TokenRight, TokenScope};
 
 /// Longest name of a token.
@@ -160,23 +161,34 @@ pub(super) async fn revoke(
 
 /// `GET /v1/tokens/current`: what the caller holds.
 pub(super) async fn current(who: Caller) -> Answer {
-    let entry = match &who.0 {
-        Identity::Local { uid } => json!({"token_id": format!("uid:{uid}"), "user": "local",
-            "org_slug": DEFAULT_ORG, "organization": DEFAULT_ORG, "apps": ["*"]}),
-        Identity::Token(token) => of_token(token),
-        Identity::Guest(machine) => json!({"token_id": format!("machine:{machine}"),
-            "org_slug": DEFAULT_ORG, "organization": DEFAULT_ORG, "apps": [],
-            "restricted_to_machine": machine, "source_machine_id": machine}),
+    let (token_id, user, reach) = match who.0 {
+        Identity::Local { uid } => {
+            (format!("uid:{uid}"), Some("local".to_owned()), TokenReach::All)
+        }
+        Identity::Token(token) => (token.id, Some(token.name), token.scope.reach),
+        Identity::Guest(machine) => {
+            let held =
+                held(format!("machine:{machine}"), None, TokenReach::Machine(machine.clone()));
+            let held = CurrentToken { source_machine_id: Some(machine.to_string()), ..held };
+            return reply::ok(&CurrentTokens { tokens: vec![held] });
+        }
     };
-    reply::ok(&json!({"tokens": [entry]}))
+    reply::ok(&CurrentTokens { tokens: vec![held(token_id, user, reach)] })
 }
 
-fn of_token(token: &TokenRecord) -> serde_json::Value {
-    let (apps, machine) = match &token.scope.reach {
-        TokenReach::All => (vec!["*"], None),
-        TokenReach::App(app) => (vec![app.as_str()], None),
-        TokenReach::Machine(machine) => (Vec::new(), Some(machine.as_str())),
+fn held(token_id: String, user: Option<String>, reach: TokenReach) -> CurrentToken {
+    let (apps, machine) = match reach {
+        TokenReach::All => (vec!["*".to_owned()], None),
+        TokenReach::App(app) => (vec![app.to_string()], None),
+        TokenReach::Machine(machine) => (Vec::new(), Some(machine.to_string())),
     };
-    json!({"token_id": token.id, "user": token.name, "org_slug": DEFAULT_ORG,
-        "organization": DEFAULT_ORG, "apps": apps, "restricted_to_machine": machine})
+    CurrentToken {
+        token_id,
+        user,
+        org_slug: DEFAULT_ORG.to_owned(),
+        organization: DEFAULT_ORG.to_owned(),
+        apps,
+        restricted_to_machine: machine,
+        source_machine_id: None,
+    }
 }

@@ -68,6 +68,8 @@ impl Door {
         let named = |operation: Operation| {
             let id = format!("{prefix}_{}", operation.id);
             let is_look = operation.right == Right::Read;
+            // A change that cannot be, or is too large for what is remembered.
+            let operation = if is_look { operation } else { operation.refuses(&[413, 422]) };
             let right = match self {
                 Self::Inside => Right::Machine,
                 Self::Outside if is_look => Right::Read,

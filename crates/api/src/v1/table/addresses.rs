@@ -13,10 +13,12 @@ pub(super) fn operations() -> Vec<Operation> {
         post("/v1/apps/{app}/ip_assignments", addresses::assign)
             .is("App_IPAssignments_create", "Ask for an address: all apps share the host's.")
             .sends::<AssignAddress>()
-            .answers::<AddressAssignment>(200),
+            .answers::<AddressAssignment>(200)
+            .refuses(&[422]),
         delete("/v1/apps/{app}/ip_assignments/{ip}", addresses::release)
             .is("App_IPAssignments_delete", "Give an address back; the shared one stays.")
-            .answers_nothing(204),
+            .answers_nothing(204)
+            .refuses(&[422]),
         get("/v1/orgs/{org}/volumes", volumes::list_of_org)
             .is("Volumes_org_list", "List volumes: there are none.")
             .needs(Right::Any)
@@ -26,15 +28,18 @@ pub(super) fn operations() -> Vec<Operation> {
             .answers::<Vec<Volume>>(200),
         post("/v1/apps/{app}/volumes", volumes::create)
             .is("Volumes_create", "Create a volume: refused, machines keep their own disk.")
-            .answers::<Volume>(200),
+            .answers::<Volume>(200)
+            .refuses(&[422]),
         get("/v1/apps/{app}/volumes/{volume}", volumes::read_one)
             .is("Volumes_get_by_id", "Show a volume: there are none.")
             .answers::<Volume>(200),
         put("/v1/apps/{app}/volumes/{volume}", volumes::change_one)
             .is("Volumes_update", "Change a volume: there are none.")
-            .answers::<Volume>(200),
+            .answers::<Volume>(200)
+            .refuses(&[422]),
         delete("/v1/apps/{app}/volumes/{volume}", volumes::change_one)
             .is("Volume_delete", "Delete a volume: there are none.")
-            .answers::<Volume>(200),
+            .answers::<Volume>(200)
+            .refuses(&[422]),
     ]
 }

@@ -25,12 +25,14 @@ pub(super) fn operations() -> Vec<Operation> {
         post("/v1/apps", apps::create)
             .is("Apps_create", "Create an app.")
             .sends::<CreateApp>()
-            .answers::<AppCreated>(201),
+            .answers::<AppCreated>(201)
+            .refuses(&[422]),
         get("/v1/apps/{app}", apps::show).is("Apps_show", "Show an app.").answers::<App>(200),
         delete("/v1/apps/{app}", apps::remove)
             .is("Apps_delete", "Delete an app.")
             .takes(&[query("force", Kind::Flag, "With its machines.")])
-            .answers_nothing(202),
+            .answers_nothing(202)
+            .refuses(&[409, 412]),
         post("/v1/apps/{app}/deploy_token", tokens::create_for_app)
             .is("App_create_deploy_token", "Make a token that may operate the app alone.")
             .may_send::<CreateDeployToken>()

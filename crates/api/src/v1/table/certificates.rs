@@ -26,11 +26,13 @@ pub(super) fn operations() -> Vec<Operation> {
                 "Have a certificate made by the host's own authority; nobody outside is asked.",
             )
             .sends::<CreateAcmeCertificate>()
-            .answers::<CertificateDetail>(201),
+            .answers::<CertificateDetail>(201)
+            .refuses(&[409, 422]),
         post("/v1/apps/{app}/certificates/custom", certificates::create_custom)
             .is("App_Certificates_custom_create", "Bring a certificate with its key.")
             .sends::<CreateCustomCertificate>()
-            .answers::<CertificateDetail>(201),
+            .answers::<CertificateDetail>(201)
+            .refuses(&[409, 422]),
         get("/v1/apps/{app}/certificates/{hostname}", certificates::show)
             .is("App_Certificates_show", "Show a host name with its certificates.")
             .answers::<CertificateDetail>(200),

@@ -18,14 +18,16 @@ pub(super) fn operations() -> Vec<Operation> {
         put("/v1/apps/{app}/hooks/{name}", hooks::put)
             .is("Hooks_put", "Make a hook, or change it.")
             .sends::<PutHook>()
-            .answers::<Hook>(200),
+            .answers::<Hook>(200)
+            .refuses(&[409, 422]),
         delete("/v1/apps/{app}/hooks/{name}", hooks::remove)
             .is("Hooks_delete", "Remove a hook.")
             .answers::<Ok>(200),
         post("/v1/apps/{app}/hooks/{name}/rotate", hooks::rotate)
             .is("Hooks_rotate", "Give a hook another secret.")
             .may_send::<RotateHook>()
-            .answers::<Hook>(200),
+            .answers::<Hook>(200)
+            .refuses(&[412]),
         get("/v1/apps/{app}/signing-secret", hooks::signing_secret)
             .is("SigningSecret_show", "Show what notifications of the app are signed with.")
             .needs(Right::Operate)
@@ -33,11 +35,13 @@ pub(super) fn operations() -> Vec<Operation> {
         post("/v1/apps/{app}/signing-secret/rotate", hooks::rotate_signing_secret)
             .is("SigningSecret_rotate", "Draw another secret for the app's notifications.")
             .may_send::<RotateSigningSecret>()
-            .answers::<SigningSecret>(200),
+            .answers::<SigningSecret>(200)
+            .refuses(&[412]),
         post("/v1/hooks/{app}/{name}", hooks::post)
             .is("Hooks_post", "Post a message to a hook; signed, if the hook wants that.")
             .needs(Right::Nobody)
             .may_send_raw("text/plain")
-            .answers::<HookPosted>(202),
+            .answers::<HookPosted>(202)
+            .refuses(&[401, 409, 412, 413, 422, 429, 503, 507]),
     ]
 }

@@ -30,7 +30,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .is("Platform_placements_post", "How many machines of a size there is room for.")
             .needs(Right::Any)
             .sends::<FindPlacements>()
-            .answers::<Placements>(200),
+            .answers::<Placements>(200)
+            .refuses(&[422]),
         get("/v1/doctor", host::doctor)
             .is("Host_doctor", "Say what works on this host, and what to do about the rest.")
             .answers::<Doctor>(200),

@@ -25,14 +25,16 @@ pub(super) fn operations() -> Vec<Operation> {
             .needs(Right::Owner)
             .takes(&[REGISTRY_AUTH])
             .sends::<PullImage>()
-            .answers_lines::<PullLine>(200),
+            .answers_lines::<PullLine>(200)
+            .refuses(&[409, 412, 422, 502, 504]),
         post("/v1/images/import", images::import::import)
             .is("Images_import", "Import an image from a file of the host, or from the body.")
             .needs(Right::Owner)
             .takes(&[query("name", Kind::Text, "Its name, when the body is the archive itself.")])
             .sends::<ImportImage>()
             .may_send_raw("application/x-tar")
-            .answers::<ImageInfo>(201),
+            .answers::<ImageInfo>(201)
+            .refuses(&[409, 422]),
         post("/v1/images/prune", images::prune)
             .is("Images_prune", "Remove images that nobody needs.")
             .needs(Right::Owner)
@@ -44,6 +46,7 @@ pub(super) fn operations() -> Vec<Operation> {
         delete("/v1/images/{digest}", images::remove)
             .is("Images_delete", "Remove an image that no machine needs.")
             .needs(Right::Owner)
-            .answers::<Ok>(200),
+            .answers::<Ok>(200)
+            .refuses(&[409, 412]),
     ]
 }

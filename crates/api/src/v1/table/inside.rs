@@ -14,25 +14,30 @@ pub(super) fn operations() -> Vec<Operation> {
             .is("Machines_exec", "Run a command to its end; 200 also when it failed.")
             .takes(&[NONCE])
             .sends::<ExecRequest>()
-            .answers::<ExecReply>(200),
+            .answers::<ExecReply>(200)
+            .refuses(&[422]),
         post(on("/exec/attach"), attach::attach)
             .is("Machines_attach", "Run a command over an upgraded connection, with a terminal.")
             .takes(&[NONCE])
             .sends::<AttachRequest>()
-            .answers_nothing(101),
+            .answers_nothing(101)
+            .refuses(&[422, 426]),
         get(on("/ps"), inside::processes)
             .is("Machines_list_processes", "The processes in a machine.")
             .takes(&[
                 query("sort_by", Kind::Word(SORTED_BY), "`pid` by default."),
                 query("order", Kind::Word(&["asc", "desc"]), "`asc` by default."),
             ])
-            .answers::<Vec<Process>>(200),
+            .answers::<Vec<Process>>(200)
+            .refuses(&[412]),
         get(on("/listening"), inside::listening)
             .is("Machines_list_listening", "What listens in a machine.")
-            .answers::<Vec<ListenSocket>>(200),
+            .answers::<Vec<ListenSocket>>(200)
+            .refuses(&[412]),
         get(on("/stats"), inside::stats)
             .is("Machines_stats", "What the run of a machine uses now.")
-            .answers::<Stats>(200),
+            .answers::<Stats>(200)
+            .refuses(&[412]),
         get(on("/logs"), logs::logs)
             .is("Machines_logs", "The output of a machine, a line of JSON for each of its lines.")
             .takes(&[

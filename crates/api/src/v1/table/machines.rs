@@ -92,7 +92,8 @@ fn whole() -> Vec<Operation> {
             .is("Machines_create", "Create a machine, and start it unless told otherwise.")
             .takes(&[REGISTRY_AUTH])
             .sends::<CreateMachine>()
-            .answers::<Machine<MachineConfig>>(200),
+            .answers::<Machine<MachineConfig>>(200)
+            .refuses(&[409, 412, 422, 502, 504]),
         get(on(""), machines::show)
             .is("Machines_show", "Show a machine with its newest events.")
             .takes(&[WITH_LEASES])
@@ -104,7 +105,8 @@ fn whole() -> Vec<Operation> {
             )
             .takes(&[NONCE, REGISTRY_AUTH])
             .sends::<CreateMachine>()
-            .answers::<Machine<MachineConfig>>(200),
+            .answers::<Machine<MachineConfig>>(200)
+            .refuses(&[422, 502, 504]),
         delete(on(""), machines::destroy)
             .is("Machines_delete", "Destroy a machine with its disk.")
             .takes(&[
@@ -173,7 +175,8 @@ fn looking() -> Vec<Operation> {
                 query("instance_id", Kind::Text, "Another name for `version`."),
                 query("from_event_id", Kind::Text, "Only what happened after this event."),
             ])
-            .answers::<WaitReply>(200),
+            .answers::<WaitReply>(200)
+            .refuses(&[408]),
         get(on("/events"), events::of_machine)
             .is("Machines_list_events", "What happened to a machine; each as it happens, too.")
             .takes(&EVENTS)
@@ -189,7 +192,8 @@ fn looking() -> Vec<Operation> {
             .is("Machines_set_memory_limit", "Change the limit of RAM: refused without a balloon.")
             .takes(&[NONCE])
             .sends::<SetMemory>()
-            .answers::<Memory>(200),
+            .answers::<Memory>(200)
+            .refuses(&[422]),
         post(on("/memory/reclaim"), memory::reclaim)
             .is("Machines_reclaim_memory", "Take RAM back: nothing, without a balloon.")
             .takes(&[NONCE])

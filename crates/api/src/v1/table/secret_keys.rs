@@ -19,41 +19,49 @@ pub(super) fn operations() -> Vec<Operation> {
         get("/v1/apps/{app}/secretkeys", secret_keys::list)
             .is("Secretkeys_list", "List the keys of an app.")
             .takes(&[LEAST, query("types", Kind::Text, "Only of these types, with commas.")])
-            .answers::<SecretKeyList>(200),
+            .answers::<SecretKeyList>(200)
+            .refuses(&[412]),
         get(KEY, secret_keys::show)
             .is("Secretkey_get", "Show a key of an app, without what is secret of it.")
             .takes(&[LEAST])
-            .answers::<SecretKey>(200),
+            .answers::<SecretKey>(200)
+            .refuses(&[412]),
         post(KEY, secret_keys::set)
             .is("Secretkey_set", "Bring a key.")
             .sends::<SetSecretKey>()
-            .answers::<SecretKeySet>(201),
+            .answers::<SecretKeySet>(201)
+            .refuses(&[422]),
         delete(KEY, secret_keys::remove)
             .is("Secretkey_delete", "Remove a key.")
             .answers::<SecretsVersion>(200),
         post(of_key("/generate"), secret_keys::generate)
             .is("Secretkey_generate", "Have a key drawn.")
             .sends::<SetSecretKey>()
-            .answers::<SecretKeySet>(201),
+            .answers::<SecretKeySet>(201)
+            .refuses(&[422]),
         post(of_key("/sign"), secret_keys::sign)
             .is("Secretkey_sign", "Sign with a key.")
             .takes(&[LEAST])
             .sends::<UseSecretKey>()
-            .answers::<SecretKeySignature>(200),
+            .answers::<SecretKeySignature>(200)
+            .refuses(&[412, 422]),
         post(of_key("/verify"), secret_keys::verify)
             .is("Secretkey_verify", "Hold a signature against a key.")
             .takes(&[LEAST])
             .sends::<UseSecretKey>()
-            .answers_nothing(204),
+            .answers_nothing(204)
+            .refuses(&[412, 422]),
         post(of_key("/encrypt"), secret_keys::encrypt)
             .is("Secretkey_encrypt", "Encrypt with a key.")
             .takes(&[LEAST])
             .sends::<UseSecretKey>()
-            .answers::<SecretKeyCiphertext>(200),
+            .answers::<SecretKeyCiphertext>(200)
+            .refuses(&[412, 422]),
         post(of_key("/decrypt"), secret_keys::decrypt)
             .is("Secretkey_decrypt", "Decrypt with the key that encrypted it.")
             .takes(&[LEAST])
             .sends::<UseSecretKey>()
-            .answers::<SecretKeyPlaintext>(200),
+            .answers::<SecretKeyPlaintext>(200)
+            .refuses(&[412, 422]),
     ]
 }

@@ -19,19 +19,23 @@ pub(super) fn operations() -> Vec<Operation> {
         get("/v1/apps/{app}/secrets", secrets::list)
             .is("Secrets_list", "List the secrets of an app.")
             .takes(&READ)
-            .answers::<AppSecretList>(200),
+            .answers::<AppSecretList>(200)
+            .refuses(&[412]),
         post("/v1/apps/{app}/secrets", secrets::set)
             .is("Secrets_update", "Set secrets of an app; `null` removes one.")
             .sends::<SetAppSecrets>()
-            .answers::<AppSecretsSet>(200),
+            .answers::<AppSecretsSet>(200)
+            .refuses(&[422]),
         get("/v1/apps/{app}/secrets/{name}", secrets::show)
             .is("Secret_get", "Show a secret of an app.")
             .takes(&READ)
-            .answers::<AppSecret>(200),
+            .answers::<AppSecret>(200)
+            .refuses(&[412]),
         post("/v1/apps/{app}/secrets/{name}", secrets::set_one)
             .is("Secret_create", "Set a secret of an app.")
             .sends::<SetAppSecret>()
-            .answers::<AppSecretSet>(201),
+            .answers::<AppSecretSet>(201)
+            .refuses(&[422]),
         delete("/v1/apps/{app}/secrets/{name}", secrets::remove)
             .is("Secret_delete", "Remove a secret of an app.")
             .answers::<SecretsVersion>(200),

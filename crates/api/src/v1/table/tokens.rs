@@ -17,7 +17,8 @@ pub(super) fn operations() -> Vec<Operation> {
                 "Make a token of no more than the caller's reach; shown this once.",
             )
             .sends::<CreateToken>()
-            .answers::<TokenCreated>(201),
+            .answers::<TokenCreated>(201)
+            .refuses(&[404]),
         get("/v1/tokens/current", tokens::current)
             .is("CurrentToken_show", "Show what the caller holds.")
             .needs(Right::Any)
