@@ -215,10 +215,15 @@ impl WriterThread {
         first: Box<dyn Change>,
     ) -> Option<oneshot::Sender<Result<(), StoreError>>> {
         let opened = Instant::now();
+        // What gathered during the last commit shares this one, however long it takes to apply: who
+        // is left out waits for one more commit, and with a slow disk that is what costs.
+        let n_gathered = 1 + self.inbox.len();
         let mut batch = Batch::begin(&self.connection);
         batch.apply(first);
         let mut closing = None;
-        while batch.len() < BATCH_MAX && opened.elapsed() < BATCH_WINDOW {
+        while batch.len() < BATCH_MAX
+            && (batch.len() < n_gathered || opened.elapsed() < BATCH_WINDOW)
+        {
             match self.inbox.try_recv() {
                 Ok(Message::Change(change)) => batch.apply(change),
                 Ok(Message::Close(reply)) => {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 use store::{DATABASE_FILE, NetworkRecord, Store, StoreError};
 
 const N_CHANGES: usize = 200;
@@ -27,6 +28,28 @@ fn queued_changes_share_commits() {
     assert_eq!(stats.changes - before.1.changes, N_CHANGES as u64 + 1);
     assert!(commits <= 20, "{N_CHANGES} queued changes took {commits} commits");
     println!("{} changes in {commits} commits", N_CHANGES + 1);
+}
+
+/// A group was closed 1 ms after it was opened, also to changes that had been waiting by then: a slow
+/// disk or a busy host left a few changes in each commit, and a queue that never drained.
+#[test]
+fn slow_changes_that_waited_together_share_a_commit() {
+    const N_SLOW: usize = 20;
+    let (_dir, store) = open();
+    store.write_blocking("put", |tx| tx.put_meta("first", "v")).expect("it is stored");
+    let before = store.write_stats();
+    let put = |n| -> Answer<'_> {
+        Box::pin(store.write("put", move |tx| {
+            // Longer than a group takes in what comes later.
+            std::thread::sleep(Duration::from_millis(2));
+            tx.put_meta(&format!("k{n}"), "v")
+        }))
+    };
+    for answer in with_busy_writer(&store, (0..N_SLOW).map(put).collect()) {
+        answer.expect("each is stored");
+    }
+    let commits = store.write_stats().commits - before.commits;
+    assert!(commits <= 2, "what waited took {commits} commits: who held it up, and all the others");
 }
 
 #[test]
