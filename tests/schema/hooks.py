@@ -54,6 +54,8 @@ def before_call(context, case, kwargs):
     # A lease that is held by nobody who is known would shut a machine for minutes.
     if case.path.endswith("/lease") and case.method == "POST":
         case.query["ttl"] = "1"
+        if isinstance(case.body, dict):
+            case.body = {**case.body, "ttl": 1}
     aim_body(case)
 
 

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 use std::fs;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use testkit::{Builder, Instance, instance, leftovers, wait};
+use testkit::{Asked, Builder, Instance, Reply, instance, leftovers, wait};
 
 /// Path of the probe (`src/bin/guest-probe`) in images made by [`with_probe`].
 pub const PROBE: &str = "/bin/guest-probe";
@@ -67,6 +68,29 @@ pub fn config(script: &str, more: &Value) -> Value {
         fields.insert(name.clone(), value.clone());
     }
     config
+}
+
+/// Calls over TCP with a token.
+///
+/// # Panics
+/// There is no answer.
+#[must_use]
+#[track_caller]
+pub fn with_token(
+    instance: &Instance,
+    token: &str,
+    method: &str,
+    target: &str,
+    body: &Value,
+) -> Reply {
+    let endpoint = instance.endpoint().expect("it listens");
+    let address = endpoint["tcp"].as_str().expect("an address");
+    let stream = TcpStream::connect(address).expect("it listens");
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let asked = Asked { method, host: address, target, headers: &headers, body: body.as_bytes() };
+    asked.over(stream).expect("an answer")
 }
 
 /// Destroys the machine and checks that nothing of it is left.

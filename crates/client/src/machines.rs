@@ -142,6 +142,14 @@ impl Client {
         self.act(app, id, "/stop", how).await
     }
 
+    /// As [`Self::stop`], also when somebody else holds the machine's lease: for the owner alone.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn end(&self, app: &str, id: &str, how: &StopRequest) -> Result<(), ClientError> {
+        self.act(app, id, "/stop?override=1", how).await
+    }
+
     /// Lets a machine sleep with its RAM; `depth` is `freeze` or `suspend`, else what its engine
     /// can.
     ///

@@ -48,7 +48,8 @@ pub enum Cause {
     Api {
         /// Who: token name or `local`.
         actor: String,
-        /// The caller is the owner and passes `override=1`: deny rules are passed, and traced.
+        /// The caller is the owner and passes `override=1`: deny rules are passed, and traced; so is
+        /// the lease of somebody else.
         overrides_deny: bool,
         /// The nonce that the caller sent to prove that the lease is its own. Neither stored nor shown.
         #[serde(skip)]

@@ -5,6 +5,8 @@ use crate::states::{Kind, RESTING, machine_in};
 use crate::table::rows;
 use serde_json::{Value, json};
 use testkit::Instance;
+use testkit::instance::APP;
+use tests::fixture::with_token;
 
 /// Further calls that a lease stops, beside those of the table.
 const MORE: [(&str, &str); 8] = [
@@ -48,6 +50,25 @@ fn a_lease_of_somebody_else_comes_before_every_state() {
         let released = instance.request_with("DELETE", &format!("{path}/lease"), &held, &json!({}));
         assert_eq!(released.status, 200, "{}", released.text);
     }
+}
+
+/// Who ends an instance ends its machines: none is left behind for want of a nonce.
+#[test]
+fn the_owner_who_insists_passes_a_lease_and_nobody_else_does() {
+    let instance = Instance::start();
+    let id = machine_in(&instance, Kind::Fake, "started");
+    let token = instance.post("/v1/tokens", &json!({"name": "other", "app": APP})).expect(201);
+    let token = token["token"].as_str().expect("a token");
+    let path = Instance::path(&id);
+    drop(instance.post(&format!("{path}/lease?ttl=600"), &json!(null)).expect(201));
+    let stop = format!("{path}/stop?override=1");
+    let other = with_token(&instance, token, "POST", &stop, &json!({}));
+    assert_eq!(other.refusal(409).code, "lease_held");
+    drop(instance.post(&stop, &json!({})).expect(200));
+    instance.wait_for(&id, "stopped");
+    drop(instance.post(&format!("{path}/start?override=1"), &json!({})).expect(200));
+    // The end of the instance is part of the test: it is under lease again.
+    assert_eq!(instance.post(&format!("{path}/stop"), &json!({})).refusal(409).code, "lease_held");
 }
 
 #[test]

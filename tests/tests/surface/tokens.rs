@@ -1,22 +1,9 @@
 //! Tokens that are made with tokens: never more than the one they are made with.
 
 use serde_json::{Value, json};
+use testkit::Instance;
 use testkit::instance::APP;
-use testkit::{Instance, http};
-use tests::fixture::{config, with_busybox};
-
-/// Calls over TCP with a token; status and body.
-fn call(instance: &Instance, token: &str, method: &str, target: &str, body: &Value) -> http::Reply {
-    let endpoint = instance.endpoint().expect("it listens");
-    let address = endpoint["tcp"].as_str().expect("an address");
-    let stream = std::net::TcpStream::connect(address).expect("it listens");
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", bearer.as_str())];
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let asked =
-        http::Asked { method, host: address, target, headers: &headers, body: body.as_bytes() };
-    asked.over(stream).expect("an answer")
-}
+use tests::fixture::{config, with_busybox, with_token};
 
 #[track_caller]
 fn make(instance: &Instance, wish: &Value) -> String {
@@ -26,7 +13,7 @@ fn make(instance: &Instance, wish: &Value) -> String {
 
 #[track_caller]
 fn make_with(instance: &Instance, token: &str, wish: &Value) -> Value {
-    call(instance, token, "POST", "/v1/tokens", wish).expect(201)
+    with_token(instance, token, "POST", "/v1/tokens", wish).expect(201)
 }
 
 #[test]
@@ -49,7 +36,7 @@ fn a_token_makes_tokens_of_its_own_reach_and_less() {
     let reader = make_with(&instance, &app, &json!({"name": "look", "rights": "read"}));
 
     let refused = |token: &str, wish: Value, status: u16| {
-        let reply = call(&instance, token, "POST", "/v1/tokens", &wish);
+        let reply = with_token(&instance, token, "POST", "/v1/tokens", &wish);
         assert_eq!(reply.status, status, "{wish}: {}", reply.text);
     };
     refused(&app, json!({"name": "x", "app": "other"}), 403);
@@ -82,7 +69,7 @@ fn what_was_made_with_a_token_ends_with_it() {
         make_with(&instance, longer["token"].as_str().expect("text"), &json!({"name": "two"}));
     let looks = |token: &Value| {
         let target = format!("/v1/apps/{APP}/machines");
-        call(&instance, token.as_str().expect("text"), "GET", &target, &Value::Null).status
+        with_token(&instance, token.as_str().expect("text"), "GET", &target, &Value::Null).status
     };
     assert_eq!([looks(&longer["token"]), looks(&second["token"])], [200, 200]);
     drop(instance.delete(&format!("/v1/tokens/{id}")).expect(200));
@@ -96,16 +83,18 @@ fn a_deploy_token_operates_its_app_alone() {
     let target = format!("/v1/apps/{APP}/deploy_token");
     let made = instance.post(&target, &json!({"expiry": "1h"})).expect(200);
     let token = made["token"].as_str().expect("a token");
-    let status =
-        |method: &str, target: &str| call(&instance, token, method, target, &Value::Null).status;
+    let status = |method: &str, target: &str| {
+        with_token(&instance, token, method, target, &Value::Null).status
+    };
     assert_eq!(status("GET", &format!("/v1/apps/{APP}")), 200);
     assert_eq!(status("GET", "/v1/apps/other"), 403);
     assert_eq!(status("GET", "/v1/tokens"), 403);
     assert_eq!(status("POST", &target), 200, "and makes another one");
-    let current = call(&instance, token, "GET", "/v1/tokens/current", &Value::Null).expect(200);
+    let current =
+        with_token(&instance, token, "GET", "/v1/tokens/current", &Value::Null).expect(200);
     assert_eq!(current["tokens"][0]["apps"], json!([APP]));
     let reader = make(&instance, &json!({"name": "look", "app": APP, "rights": "read"}));
-    assert_eq!(call(&instance, &reader, "POST", &target, &Value::Null).status, 403);
+    assert_eq!(with_token(&instance, &reader, "POST", &target, &Value::Null).status, 403);
     assert_eq!(instance.post("/v1/apps/none/deploy_token", &Value::Null).status, 404);
 }
 
@@ -118,9 +107,9 @@ fn values_of_secrets_are_for_who_may_operate() {
     let reader = make(&instance, &json!({"name": "look", "app": APP, "rights": "read"}));
     let operator = make(&instance, &json!({"name": "ci", "app": APP}));
     let shown = format!("{target}?show_secrets=true");
-    let get = |token: &str, target: &str| call(&instance, token, "GET", target, &Value::Null);
+    let get = |token: &str, target: &str| with_token(&instance, token, "GET", target, &Value::Null);
     assert_eq!(get(&reader, &target).expect(200)["secrets"][0]["name"], "A");
     assert_eq!(get(&reader, &shown).status, 403);
     assert_eq!(get(&operator, &shown).expect(200)["secrets"][0]["value"], "one");
-    assert_eq!(call(&instance, &reader, "POST", &target, &json!({"values": {}})).status, 403);
+    assert_eq!(with_token(&instance, &reader, "POST", &target, &json!({"values": {}})).status, 403);
 }

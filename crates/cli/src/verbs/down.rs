@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// What to end.
 #[derive(Debug, Args)]
 pub(crate) struct DownArgs {
-    /// Kill machines instead of asking them to stop
+    /// Kill machines instead of asking them to stop, whoever holds their lease
     #[arg(long)]
     force: bool,
 }
@@ -34,7 +34,11 @@ async fn stop_all(client: &client::Client, force: bool) -> anyhow::Result<ExitCo
         let client = client.clone();
         stops.spawn(async move {
             let how = StopRequest { signal, timeout: None };
-            client.stop(&machine.app_name, &machine.id, &how).await?;
+            if force {
+                client.end(&machine.app_name, &machine.id, &how).await?;
+            } else {
+                client.stop(&machine.app_name, &machine.id, &how).await?;
+            }
             // A stop of 300 s is the longest there is.
             for _ in 0..6 {
                 let states = ["stopped", "failed", "destroyed"];

@@ -140,7 +140,11 @@ impl Task {
         }
     }
 
+    /// The lease that stops who asks: not its holder, and not the owner who insists.
     fn foreign_lease(&self, cause: &Cause, now: UnixMs) -> Option<LeaseHeld> {
+        if matches!(cause, Cause::Api { overrides_deny: true, .. }) {
+            return None;
+        }
         let lease = self.record.lease.as_ref().filter(|lease| lease.expires_at > now)?;
         (!cause.proves(&lease.nonce))
             .then(|| LeaseHeld { owner: lease.owner.clone(), expires_at: lease.expires_at })

@@ -54,7 +54,8 @@ pub(in crate::v1) const NONCE: Parameter =
 const OVERRIDE: Parameter = query(
     "override",
     Kind::Flag,
-    "Pass the deny rules of the machine's policy; for the owner alone, and traced.",
+    "Pass the deny rules of the machine's policy, and somebody else's lease; for the owner alone, and \
+     traced.",
 );
 
 /// The path of a machine with `rest` after it.
@@ -127,7 +128,7 @@ fn life() -> Vec<Operation> {
         post(on("/stop"), life::stop)
             .is("Machines_stop", "Stop a machine.")
             .needs(Right::SelfWrite)
-            .takes(&[NONCE])
+            .takes(&[NONCE, OVERRIDE])
             .may_send::<StopRequest>()
             .answers::<Ok>(200),
         post(on("/suspend"), life::suspend)
