@@ -14,18 +14,22 @@ const MACHINE: &str = "microvm,acpi=off,rtc=on";
 /// RAM of the guest: the archive, its files, and two instances.
 const RAM: &str = "2048M";
 
-/// What the guest says last when all tests have run.
+/// What the guest says last when all is done.
 const LAST_WORD: &str = "the guest is done";
 
 /// A run of a guest. It ends with this.
-pub(crate) struct Guest(Child);
+#[derive(Debug)]
+pub struct Guest(Child);
 
 impl Guest {
     /// Boots; everything that the guest says goes to the file `console`.
     ///
     /// # Errors
     /// QEMU is not there.
-    pub(crate) fn boot(
+    ///
+    /// # Panics
+    /// The console cannot be made.
+    pub fn boot(
         kernel: &Path,
         initramfs: &Path,
         words: &str,
@@ -48,9 +52,13 @@ impl Guest {
         spawned.map(Self).map_err(|error| format!("`qemu-system-x86_64` does not run: {error}"))
     }
 
-    /// Waits until the guest has run all its tests and has gone; what it said.
+    /// Waits until the guest has done its work and has gone; what it said.
+    ///
+    /// # Panics
+    /// It has not in time, or did not get through.
+    #[must_use]
     #[track_caller]
-    pub(crate) fn wait(self, patience: Duration, console: &Path) -> String {
+    pub fn wait(self, patience: Duration, console: &Path) -> String {
         let pid = Pid::from_child(&self.0);
         let ended = pidfd_open(pid, PidfdFlags::empty()).expect("our own child");
         let timeout = Timespec::try_from(patience).expect("minutes");
@@ -59,7 +67,7 @@ impl Guest {
         let said = fs::read(console).expect("the console");
         let said = String::from_utf8_lossy(&said).replace('\r', "");
         assert!(has_ended, "the guest is not done within {patience:?}:\n{said}");
-        assert!(said.contains(LAST_WORD), "the guest ended before its tests did:\n{said}");
+        assert!(said.contains(LAST_WORD), "the guest ended before it was done:\n{said}");
         said
     }
 }

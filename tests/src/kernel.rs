@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::instance;
 
-/// Fetches the kernel into the directory `$1`: `vmlinuz`, and those modules in `modules/<release>`
-/// that an instance needs, with their index.
+/// Fetches the kernel into the directory `$1`: the unpacked `package` with an index of its modules,
+/// `vmlinuz`, and those modules in `modules/<release>` that an instance needs, with their index.
 const SCRIPT: &str = r#"
 set -eu
 work=$(mktemp -d)
@@ -22,6 +22,9 @@ download() {
 }
 download 2>/dev/null || { apt-get update -qq; download; }
 dpkg-deb --extract linux-image-*.deb .
+mkdir -p "$1.part"
+cp -a . "$1.part/package"
+rm "$1.part/package"/*.deb
 release=$(basename boot/vmlinuz-* | sed 's/^vmlinuz-//')
 all=$(find . -type d -path "*lib/modules/$release")
 kept=$1.part/modules/lib/modules/$release
@@ -33,13 +36,13 @@ for part in crypto drivers/block/loop.ko drivers/net/veth.ko fs/erofs fs/overlay
     mkdir -p "$kept/kernel/$(dirname $part)"
     mv "$all/kernel/$part" "$kept/kernel/$part"
 done
-busybox depmod -b "$1.part/modules" "$release"
+for tree in package modules; do busybox depmod -b "$1.part/$tree" "$release"; done
 mv "$1.part" "$1"
 "#;
 
 /// A kernel that can be booted.
 #[derive(Debug)]
-pub(crate) struct Kernel {
+pub struct Kernel {
     dir: PathBuf,
 }
 
@@ -48,7 +51,10 @@ impl Kernel {
     ///
     /// # Errors
     /// What a host without Debian's packages, or without a way to them, says.
-    pub(crate) fn fetch() -> Result<Self, String> {
+    ///
+    /// # Panics
+    /// The cache cannot be made.
+    pub fn fetch() -> Result<Self, String> {
         let cache = cache_dir();
         fs::create_dir_all(&cache).expect("the cache can be made");
         let mut hasher = DefaultHasher::new();
@@ -63,12 +69,20 @@ impl Kernel {
     }
 
     /// The image to boot.
-    pub(crate) fn image(&self) -> PathBuf {
+    #[must_use]
+    pub fn image(&self) -> PathBuf {
         self.dir.join("vmlinuz")
     }
 
+    /// The unpacked package: `boot` and `lib/modules` as on a host that has it installed.
+    #[must_use]
+    pub fn package(&self) -> PathBuf {
+        self.dir.join("package")
+    }
+
     /// A tree with its modules in `lib/modules/<release>`.
-    pub(crate) fn modules(&self) -> PathBuf {
+    #[must_use]
+    pub fn modules(&self) -> PathBuf {
         self.dir.join("modules")
     }
 }

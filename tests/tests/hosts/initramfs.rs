@@ -2,16 +2,14 @@
 //!
 //! It holds busybox, the programs that an instance calls, with their libraries, the kernel's modules,
 //! the binaries of this workspace and the tests themselves.
-//!
-//! Source: the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`.
 
-use crate::kernel::Kernel;
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::{image, instance};
+use tests::kernel::Kernel;
+use vmm::initramfs::Initramfs;
 
 /// Where the tests lie in the guest, as they lie in a target directory: binaries here, tests below.
 const TESTS: &str = "/target";
@@ -92,11 +90,11 @@ pub(crate) type Choice = (&'static str, &'static [&'static str]);
 /// Writes the archive for a guest that runs `choices`.
 pub(crate) fn write(path: &Path, kernel: &Kernel, choices: &[Choice], scratch: &Path) {
     let mut archive = Archive::default();
-    DIRS.iter().for_each(|dir| archive.dir(dir));
-    LINKS.iter().for_each(|(name, target)| archive.add(name, 0o120_777, target.as_bytes()));
-    archive.add("init", 0o100_755, INIT.as_bytes());
-    archive.add("etc/passwd", 0o100_644, b"root:x:0:0::/root:/bin/sh\n");
-    archive.add("etc/group", 0o100_644, b"root:x:0:\n");
+    DIRS.iter().for_each(|dir| archive.0.dir(dir));
+    LINKS.iter().for_each(|(name, target)| archive.0.symlink(name, target));
+    archive.0.file("init", 0o755, INIT.as_bytes());
+    archive.0.file("etc/passwd", 0o644, b"root:x:0:0::/root:/bin/sh\n");
+    archive.0.file("etc/group", 0o644, b"root:x:0:\n");
     archive.file("usr/bin/busybox", Path::new(image::BUSYBOX));
     PROGRAMS.iter().for_each(|program| archive.program(program));
     archive.tree(&kernel.modules(), Path::new("usr"));
@@ -108,8 +106,8 @@ pub(crate) fn write(path: &Path, kernel: &Kernel, choices: &[Choice], scratch: &
     }
     let list: String =
         choices.iter().map(|(binary, names)| format!("{binary} {}\n", names.join(" "))).collect();
-    archive.add("tests", 0o100_644, list.as_bytes());
-    fs::write(path, archive.finish()).expect("the archive can be written");
+    archive.0.file("tests", 0o644, list.as_bytes());
+    fs::write(path, archive.0.finish()).expect("the archive can be written");
 }
 
 /// The executable of tests that was built last beside the running one: cargo keeps old ones.
@@ -129,67 +127,15 @@ fn test_binary(name: &str) -> PathBuf {
     newest.unwrap_or_else(|| panic!("the tests `{name}` are not built"))
 }
 
-/// An archive in the format `newc`.
+/// Entries from files of the host.
 #[derive(Default)]
-struct Archive {
-    bytes: Vec<u8>,
-    names: BTreeSet<String>,
-}
+struct Archive(Initramfs);
 
 impl Archive {
-    /// Adds an entry with the directories above it; a name that is there stays as it is.
-    fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
-        let name = name.trim_start_matches('/');
-        if let Some((above, _)) = name.rsplit_once('/') {
-            self.dir(above);
-        }
-        if self.names.insert(name.to_owned()) {
-            self.entry(name, mode, content);
-        }
-    }
-
-    fn dir(&mut self, name: &str) {
-        if !self.names.contains(name) {
-            self.add(name, 0o040_755, b"");
-        }
-    }
-
-    fn entry(&mut self, name: &str, mode: u32, content: &[u8]) {
-        let (n_links, device, check) = (1, 0, 0);
-        let ino = self.names.len();
-        let fields: [usize; 13] = [
-            ino,
-            usize::try_from(mode).expect("a mode is small"),
-            0,
-            0,
-            n_links,
-            0,
-            content.len(),
-            device,
-            device,
-            device,
-            device,
-            name.len() + 1,
-            check,
-        ];
-        self.bytes.extend(b"070701");
-        for field in fields {
-            self.bytes.extend(format!("{field:08x}").bytes());
-        }
-        self.bytes.extend(name.bytes().chain([0]));
-        self.pad();
-        self.bytes.extend(content);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-    }
-
     fn file(&mut self, name: &str, source: &Path) {
         let content = fs::read(source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
         let mode = fs::metadata(source).expect("just read").permissions().mode();
-        self.add(name, mode, &content);
+        self.0.file(name, mode, &content);
     }
 
     /// A binary without what only a debugger wants: it would double the time to boot.
@@ -227,10 +173,5 @@ impl Archive {
                 self.file(place.to_str().expect("a plain path"), &path);
             }
         }
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, b"");
-        self.bytes
     }
 }

@@ -1,10 +1,10 @@
 //! Each kind of host, booted.
 
-use crate::guest::Guest;
 use crate::initramfs::{self, Choice};
-use crate::kernel::Kernel;
 use std::time::Duration;
 use testkit::report;
+use tests::guest::Guest;
+use tests::kernel::Kernel;
 
 /// Longest time of a guest. It takes 30 s with a core of its own; beside other tests twice that.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -3,16 +3,12 @@
 //! * [`any_host`]: what must hold on every kind of host. It is tried on this one too.
 //! * [`kinds`]: boots Debian's cloud kernel with one kind of cgroups each, and tries it there, with
 //!   real daemons and a choice of the other tests.
-//! * [`guest`]: a virtual machine without hardware help, from power-on to its last word.
 //! * [`initramfs`]: the file system that it boots from, and the script that runs the tests.
-//! * [`kernel`]: the kernel.
 //! * [`own_clock`]: what only a host with a clock of its own can try.
 //! * [`world`]: a run of a machine below the daemon: image, disk, slot, cgroup.
 
 mod any_host;
-mod guest;
 mod initramfs;
-mod kernel;
 mod kinds;
 mod own_clock;
 mod world;
