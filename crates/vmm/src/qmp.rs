@@ -107,7 +107,7 @@ impl Qmp {
     /// Takes over the socket of a QEMU that has just been started, and agrees with it on the protocol.
     ///
     /// # Errors
-    /// As [`Qmp::execute`]; [`QmpError::Garbage`] when the other side is no QEMU.
+    /// [`QmpError::Garbage`] when the other side is no QEMU, else as any command.
     pub fn connect(stream: UnixStream, deadline: Instant) -> Result<Self, QmpError> {
         const WHAT: &str = "qmp_capabilities";
         let mut lines = Lines::new(stream)?;
