@@ -2,14 +2,12 @@
 //! none a fault of the daemon, none no answer. `scripts/clients` puts the tool that draws where it is
 //! found here; what it draws and what it holds answers to is in `tests/schema`.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::{Builder, Instance, report};
-
-/// Where `scripts/clients` has put them, if not below `target`.
-const DIRECTORY_VARIABLE: &str = "DORMOUSE_CLIENTS";
+use tests::client::{directory, token, url};
 
 /// Says what is drawn.
 const SEED_VARIABLE: &str = "DORMOUSE_SEED";
@@ -17,19 +15,10 @@ const SEED_VARIABLE: &str = "DORMOUSE_SEED";
 /// Of so many answers one tells of success, at least: a run that is only ever refused shows little.
 const ANSWERS_FOR_A_SUCCESS: u64 = 6;
 
-fn directory() -> PathBuf {
-    let by_default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/clients");
-    std::env::var_os(DIRECTORY_VARIABLE).map_or_else(by_default, PathBuf::from).join("schema")
-}
-
 /// Draws requests for the chapters that `chosen` names; at least `n_min` of them.
 #[track_caller]
 fn check(share: &str, chosen: &[&str], n_min: u64) {
-    let place = directory();
-    if !place.with_extension("done").exists() {
-        let why = format!("skipped requests for {share}: `scripts/clients` has not been run");
-        return report::line("schema", &why);
-    }
+    let Some(place) = directory("schema") else { return };
     let seed = std::env::var(SEED_VARIABLE).unwrap_or_else(|_unset| "1".to_owned());
     // No request is to leave this host for a registry.
     let instance = Builder::default().arg("--allow-registry=127.0.0.1:1").start();
@@ -63,16 +52,6 @@ fn description(instance: &Instance) -> PathBuf {
     let served: Value = instance.get("/v1/openapi.json").expect(200);
     std::fs::write(&file, served.to_string()).expect("the directory is there");
     file
-}
-
-fn url(instance: &Instance) -> String {
-    let endpoint = instance.endpoint().expect("it listens");
-    format!("http://{}", endpoint["tcp"].as_str().expect("an address"))
-}
-
-fn token(instance: &Instance) -> String {
-    let made = instance.post("/v1/tokens", &json!({"name": "schema"})).expect(201);
-    made["token"].as_str().expect("a token").to_owned()
 }
 
 /// How many answers there were, and how many told of success.

@@ -20,9 +20,7 @@ fn peer(words: impl Into<Vec<u8>>) -> (Qmp, JoinHandle<()>) {
     let words = words.into();
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
     let peer = thread::spawn(move || {
-        writeln!(theirs, "{GREETING}").expect("sent");
-        listen(&mut theirs);
-        writeln!(theirs, r#"{{"return": {{}}, "id": 0}}"#).expect("sent");
+        greet(&mut theirs);
         listen(&mut theirs);
         // The other end may have had enough before it has heard all.
         theirs.write_all(&words).ok();
@@ -30,6 +28,13 @@ fn peer(words: impl Into<Vec<u8>>) -> (Qmp, JoinHandle<()>) {
         theirs.read_to_end(&mut Vec::new()).ok();
     });
     (Qmp::connect(ours, soon()).expect("a session"), peer)
+}
+
+/// Does what a QEMU does before the first command.
+fn greet(stream: &mut UnixStream) {
+    writeln!(stream, "{GREETING}").expect("sent");
+    listen(stream);
+    writeln!(stream, r#"{{"return": {{}}, "id": 0}}"#).expect("sent");
 }
 
 /// Reads a line.
@@ -93,9 +98,7 @@ fn a_refusal_has_the_words_of_qemu() {
 fn no_answer_is_an_error_in_time_and_a_late_one_is_passed_over() {
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
     let peer = thread::spawn(move || {
-        writeln!(theirs, "{GREETING}").expect("sent");
-        listen(&mut theirs);
-        writeln!(theirs, r#"{{"return": {{}}, "id": 0}}"#).expect("sent");
+        greet(&mut theirs);
         listen(&mut theirs);
         listen(&mut theirs);
         writeln!(theirs, r#"{{"return": {{}}, "id": 1}}"#).expect("sent");
