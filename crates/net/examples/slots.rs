@@ -1,4 +1,4 @@
-//! Slots without the rest of the program: measures take, assign and give back.
+//! Slots and taps without the rest of the program: measures take, assign and give back.
 //!
 //! With the argument `slot` it is the slot helper itself, so it needs no other program; the tests
 //! of this crate use it for that. Otherwise: `slots [ROUNDS [PAUSE_MS]]`, run as root.
@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "an example talks to the person who runs it")]
 
 use model::InstanceTag;
-use net::addr::V4Range;
+use net::addr::{V4Block, V4Range};
 use net::router::{Network, RouterConfig};
 use net::slot::{HOLD_ARGUMENT, PoolConfig, hold_main};
 use net::{MachineAddrs, NetworkId, Router, SlotPool, instance};
@@ -72,7 +72,36 @@ fn measure(
     }
     report("take + assign", starts);
     report("give back", returns);
+    measure_taps(&pool, network, block, rounds, pause)?;
     println!("{:?}", pool.stats());
+    Ok(())
+}
+
+fn measure_taps(
+    pool: &SlotPool,
+    network: NetworkId,
+    block: V4Block,
+    rounds: u64,
+    pause: Duration,
+) -> Result<(), Box<dyn Error>> {
+    let mut starts = Vec::new();
+    let mut returns = Vec::new();
+    for (nth, v4) in (0..rounds).zip(block.hosts().cycle()) {
+        let [_, _, chance @ ..] = nth.to_be_bytes();
+        let addrs = MachineAddrs::draw(network, chance, v4);
+        std::thread::sleep(pause);
+        let begun = Instant::now();
+        let mut tap = pool.taps().take()?;
+        pool.taps().assign(&mut tap, &addrs)?;
+        let queue = pool.taps().open_queue(&tap)?;
+        starts.push(begun.elapsed());
+        drop(queue);
+        let begun = Instant::now();
+        pool.taps().give_back(tap)?;
+        returns.push(begun.elapsed());
+    }
+    report("take tap + assign + open its queue", starts);
+    report("give tap back", returns);
     Ok(())
 }
 

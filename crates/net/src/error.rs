@@ -72,21 +72,33 @@ pub enum Error {
         /// What it did or said.
         problem: String,
     },
+    /// The host makes no tap devices.
+    #[error("this host makes no taps: there is no `/dev/net/tun`; `modprobe tun` may bring it")]
+    TunMissing {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Something has a tap's queue open: another virtual machine monitor, as there is but one queue.
+    #[error("the queue of tap {slot} is open elsewhere; end the process that has it")]
+    QueueInUse {
+        /// Number of the tap.
+        slot: SlotId,
+    },
     /// Every slot number of this instance is in use.
     #[error("all {max} slots are in use")]
     NoFreeSlot {
         /// The bound that was reached.
         max: u16,
     },
-    /// A pinned slot lacks a part; remove it, nothing can run in it.
-    #[error("slot {slot} is not whole: {lacks}")]
+    /// A slot or tap lacks a part; remove it, nothing can run there.
+    #[error("slot {slot} is not whole, it lacks {lacks}")]
     SlotNotWhole {
         /// Which one.
         slot: SlotId,
         /// The missing part.
         lacks: &'static str,
     },
-    /// The slot is not one of those found at the start that nobody has claimed yet.
+    /// The slot or tap is not one of those found at the start that nobody has claimed yet.
     #[error("slot {slot} is not an unclaimed slot of an earlier daemon")]
     SlotNotUnclaimed {
         /// Which one.
@@ -103,6 +115,18 @@ pub enum Error {
         /// What was expected, with its article.
         expected: &'static str,
     },
+}
+
+impl From<netlink::Error> for Error {
+    fn from(error: netlink::Error) -> Self {
+        match error {
+            netlink::Error::Socket { source } => namespace("open a netlink socket")(source),
+            netlink::Error::Refused { doing, source } => {
+                Self::Netlink { doing, source: source.into() }
+            }
+            netlink::Error::Answer { doing } => Self::NetlinkAnswer { doing },
+        }
+    }
 }
 
 /// Shorthand of this crate.

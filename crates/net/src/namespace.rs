@@ -1,4 +1,4 @@
-//! Making and entering namespaces: the only unsafe calls of this crate.
+//! Making and entering namespaces; with the calls to `/dev/net/tun`, all that is unsafe in this crate.
 //!
 //! A network namespace belongs to a thread, so work inside another one is done on a short-lived
 //! thread that ends with it: no thread of the daemon ever changes its own network namespace. The

@@ -1,7 +1,7 @@
 //! The router: the network namespace that every link of the instance leads to.
 //!
 //! Owns the pinned namespace, its settings and its one `nft` table. Links to slots are made by
-//! [`crate::slot`]; the way out to the host is [`Egress`], and with [`Egress::Off`] (the default)
+//! [`crate::slot`], to virtual machines by [`crate::tap`]; the way out to the host is [`Egress`], and with [`Egress::Off`] (the default)
 //! nothing connects the router to the host at all.
 //!
 //! Starting a machine adds two routes here and changes no rule: who may reach whom follows from
@@ -12,31 +12,33 @@
 //! API ([`API_V6`]). Who listens there lives in this namespace too; see [`enter()`].
 
 mod closed;
+mod conntrack;
 mod egress;
 mod enter;
 mod firewall;
 mod flows;
 mod pins;
 mod policy;
+mod set_element;
 mod statement;
 
+pub use conntrack::Flow;
 pub use egress::{UPLINK_PEER, uplink_name};
 pub(crate) use egress::{forwarding_was_turned_on, has_host_side, host_table, remove_host_side};
+pub(crate) use enter::pin_in;
 pub use enter::{enter, exists};
 pub(crate) use firewall::rules;
 pub use flows::{Flows, is_of_router};
 pub use pins::{PIN_TTL_MAX, PIN_TTL_MIN, Pinner};
 
-pub use crate::netlink::Flow;
-
 use crate::addr::{MachineAddrs, NetworkId, V4Block, V4Range, V6_SITE};
 use crate::error::{Error, Result};
 use crate::instance::InstanceNamespaces;
 use crate::namespace::{self, OWN_NET};
-use crate::netlink::{self, Batch, Prefix, Route, Socket, Target};
 use crate::{nft, pin, sysctl};
 use model::InstanceTag;
 use model::spec::egress::{Domain, EgressPolicy};
+use netlink::{Batch, Prefix, Route, Socket, Target};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -48,6 +50,9 @@ use std::time::Duration;
 pub const ROUTER_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// The router's own IPv6 address, on its loopback; network zero belongs to the platform.
 pub const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(V6_SITE, 0, 0, 0, 0, 0, 0, 1);
+
+/// The router as machines see it over IPv6; link-local, needs no address here.
+pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// Where the resolver answers machines over IPv6. Source: machines-api 5.4.
 pub const DNS_V6: Ipv6Addr = Ipv6Addr::new(V6_SITE, 0, 0, 0, 0, 0, 0, 3);
@@ -274,6 +279,6 @@ impl Router {
         }
         netlink::add_route(&mut batch, &nowhere(v4_base.into(), v4_len));
         netlink::add_route(&mut batch, &nowhere(v6_site.into(), 16));
-        socket.apply(batch)
+        Ok(socket.apply(batch)?)
     }
 }

@@ -14,18 +14,23 @@
 //! * [`SlotPool`] decides which slot is free, made or gone.
 //! * [`Slot`] is one slot in use; the one who holds it may change its addresses.
 //! * [`hold_main`] is the other side of making one: a process with a single thread.
+//!
+//! A virtual machine has no use for namespaces and gets a [tap](crate::tap) instead, under a number
+//! of the same pool.
 
 mod assign;
 mod hold;
 mod make;
 mod pool;
+mod tcp;
 
+pub(crate) use assign::{destination, lead_away, lead_here, prefixes};
 pub use hold::{HOLD_ARGUMENT, hold_main};
 pub use pool::{PoolConfig, PoolStats, SlotPool};
 
 use crate::addr::MachineAddrs;
-use crate::netlink::{Prefix, Socket};
 use model::{InstanceTag, SlotId};
+use netlink::{Prefix, Socket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most slots of one instance: machines running at the same time.
@@ -102,4 +107,10 @@ pub fn host_id_base(slot: SlotId) -> u32 {
 #[must_use]
 pub fn link_name(tag: &InstanceTag, slot: SlotId) -> String {
     format!("dm{tag}-{slot}")
+}
+
+/// The number in a [`link_name`]; `None` for any other link.
+fn number_in(tag: &InstanceTag, name: &str) -> Option<SlotId> {
+    let slot = name.rsplit_once('-')?.1.parse().ok().map(SlotId)?;
+    (link_name(tag, slot) == name).then_some(slot)
 }

@@ -20,11 +20,11 @@ use super::statement::{
 };
 use super::{Egress, Router};
 use crate::error::{Error, Result};
-use crate::netlink::{
-    self, Batch, Link, Prefix, Route, Socket, Target, VethPair, add_address, add_route, set_up,
-};
 use crate::{nft, sysctl};
 use model::InstanceTag;
+use netlink::{
+    Batch, Link, Prefix, Route, Socket, Target, VethPair, add_address, add_route, set_up,
+};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -213,7 +213,7 @@ fn link(router: &Router, host: &mut Socket, ends: &Ends) -> Result<()> {
         add_routes(&mut here, &mut there, links, addrs);
     }
     host.apply(here)?;
-    router.socket().apply(there)
+    Ok(router.socket().apply(there)?)
 }
 
 fn add_routes(
@@ -251,7 +251,7 @@ fn make_link(router: &Router, host: &mut Socket, name: &str) -> Result<()> {
     let mut batch = Batch::new();
     netlink::delete_link(&mut batch, name);
     netlink::add_veth(&mut batch, &pair);
-    host.apply(batch)
+    Ok(host.apply(batch)?)
 }
 
 /// Rules of the host: translate and forward what comes from the uplink, keep the host closed.

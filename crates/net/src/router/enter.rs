@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Where the router is pinned among the pins of its instance.
-pub(super) fn pin_in(pins: &Path) -> PathBuf {
+pub(crate) fn pin_in(pins: &Path) -> PathBuf {
     pins.join("router")
 }
 

@@ -3,11 +3,12 @@
 //! The kernel tracks every packet of the router namespace anyway, for answers to pass; asking it
 //! needs no help from machines and works alike for every engine.
 
+use super::conntrack::{self, Flow};
 use super::{ROUTER_V4, Router};
 use crate::addr::V6_SITE;
-use crate::error::Result;
-use crate::netlink::{self, Flow, Socket};
+use crate::error::{Error, Result};
 use crate::sysctl;
+use netlink::{Protocol, Socket};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -23,7 +24,7 @@ impl Flows {
     pub fn open(router: &Router) -> Result<Self> {
         let socket = router.open_in_router(|| {
             sysctl::set("netfilter/nf_conntrack_acct", "1")?;
-            Socket::open_for_rules()
+            Ok::<_, Error>(Socket::open_for(Protocol::Rules)?)
         })??;
         Ok(Self(Mutex::new(socket)))
     }
@@ -35,7 +36,7 @@ impl Flows {
     /// # Errors
     /// What the kernel said.
     pub fn list(&self) -> Result<Vec<Flow>> {
-        netlink::flows(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        conntrack::flows(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

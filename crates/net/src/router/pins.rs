@@ -6,12 +6,13 @@
 
 use super::firewall::TABLE;
 use super::policy::{Names, number_of};
+use super::set_element::{Element, begin_transaction, end_transaction, renew_elements};
 use super::statement::elements;
 use crate::addr::MachineAddrs;
 use crate::error::Result;
-use crate::netlink::{Batch, Element, Socket, begin_transaction, end_transaction, renew_elements};
 use crate::nft;
 use model::spec::egress::{Domain, EgressPolicy};
+use netlink::{Batch, Protocol, Socket};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -36,7 +37,7 @@ impl Pinner {
     /// # Errors
     /// [`crate::Error::Namespace`].
     pub fn open() -> Result<Self> {
-        Ok(Self { socket: Socket::open_for_rules()? })
+        Ok(Self { socket: Socket::open_for(Protocol::Rules)? })
     }
 
     /// Lets the machine speak to `answers` as its rules about `domain` say, each for the time
@@ -70,7 +71,7 @@ impl Pinner {
             }
         }
         end_transaction(&mut batch);
-        self.socket.apply(batch)
+        Ok(self.socket.apply(batch)?)
     }
 }
 

@@ -7,14 +7,12 @@
 use super::Slot;
 use crate::addr::{MachineAddrs, V6_MACHINE_LEN};
 use crate::error::Result;
-use crate::netlink::{
-    Batch, Prefix, Route, Target, add_address, add_route, delete_address, delete_route,
-};
 use crate::router::{ROUTER_V4, ROUTER_V6, Router};
+use netlink::{Batch, Prefix, Route, Target, add_address, add_route, delete_address, delete_route};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The addresses of a machine as they stand on its link.
-pub(super) fn prefixes(addrs: &MachineAddrs) -> [Prefix; 2] {
+pub(crate) fn prefixes(addrs: &MachineAddrs) -> [Prefix; 2] {
     [
         Prefix { addr: addrs.v4.into(), len: 32 },
         Prefix { addr: addrs.v6.into(), len: V6_MACHINE_LEN },
@@ -36,13 +34,7 @@ pub(super) fn assign(router: &Router, slot: &mut Slot, addrs: &MachineAddrs) -> 
     add_route(&mut inside, &default_v4(slot.guest_index, addrs.v4));
     slot.socket.apply(inside)?;
 
-    let mut outside = Batch::new();
-    for prefix in wanted {
-        let (to, source) = destination(prefix);
-        let target = Target::Link(slot.router_index);
-        add_route(&mut outside, &Route { to, target, source: Some(source) });
-    }
-    router.socket().apply(outside)
+    lead_here(router, slot.router_index, &wanted)
 }
 
 /// Takes every address off the slot and its routes out of the router.
@@ -50,16 +42,34 @@ pub(super) fn unassign(router: &Router, slot: &mut Slot) -> Result<()> {
     if slot.carried.is_empty() {
         return Ok(());
     }
-    let mut outside = Batch::new();
+    lead_away(router, slot.router_index, &slot.carried)?;
     let mut inside = Batch::new();
     for &prefix in &slot.carried {
-        delete_route(&mut outside, destination(prefix).0, slot.router_index);
         delete_address(&mut inside, slot.guest_index, prefix);
     }
-    router.socket().apply(outside)?;
     slot.socket.apply(inside)?;
     slot.carried.clear();
     Ok(())
+}
+
+/// Leads what is sent to these addresses to a link of the router, wherever it went before.
+pub(crate) fn lead_here(router: &Router, router_index: u32, prefixes: &[Prefix]) -> Result<()> {
+    let mut batch = Batch::new();
+    for &prefix in prefixes {
+        let (to, source) = destination(prefix);
+        let target = Target::Link(router_index);
+        add_route(&mut batch, &Route { to, target, source: Some(source) });
+    }
+    Ok(router.socket().apply(batch)?)
+}
+
+/// Leads what is sent to these addresses to a link of the router no longer, if it did.
+pub(crate) fn lead_away(router: &Router, router_index: u32, prefixes: &[Prefix]) -> Result<()> {
+    let mut batch = Batch::new();
+    for &prefix in prefixes {
+        delete_route(&mut batch, destination(prefix).0, router_index);
+    }
+    Ok(router.socket().apply(batch)?)
 }
 
 fn default_v4(guest_index: u32, own: Ipv4Addr) -> Route {
@@ -70,8 +80,8 @@ fn default_v4(guest_index: u32, own: Ipv4Addr) -> Route {
     }
 }
 
-/// The router's route to an address of a machine, and the source it sends from.
-fn destination(prefix: Prefix) -> (Prefix, IpAddr) {
+/// Where the router's route to an address of a machine leads, and the source it sends from.
+pub(crate) fn destination(prefix: Prefix) -> (Prefix, IpAddr) {
     match prefix.addr {
         IpAddr::V4(_) => (prefix, ROUTER_V4.into()),
         IpAddr::V6(addr) => {

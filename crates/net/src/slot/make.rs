@@ -6,13 +6,13 @@
 use super::hold::{HOLD_ARGUMENT, MAPPED, NET_MADE, USER_MADE};
 use super::{GUEST_LINK, IDS_PER_SLOT, Slot, host_id_base, link_name};
 use crate::error::{Error, Result, at};
-use crate::netlink::{
-    self, Batch, Link, Prefix, Route, Socket, Target, VethPair, add_route, add_veth, delete_link,
-    link_named, set_up,
-};
-use crate::router::Router;
+use crate::router::{GATEWAY_V6, Router};
 use crate::{namespace, pin, sysctl};
 use model::SlotId;
+use netlink::{
+    Batch, Link, Prefix, Route, Socket, Target, VethPair, add_route, add_veth, delete_link,
+    link_named, set_up,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -25,8 +25,6 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 const HELPER_DEADLINE_S: i64 = 5;
 /// Longest complaint of the helper that is kept, in bytes.
 const COMPLAINT_MAX: u64 = 512;
-/// The router as slots see it over IPv6; link-local, needs no address there.
-const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// Settings of a slot's namespace.
 ///
@@ -71,7 +69,7 @@ pub(super) fn make(router: &Router, pins: &Path, helper: &Path, id: SlotId) -> R
         sysctl::set_all(&SETTINGS)?;
         let (first, last) = (host_id_base(id), host_id_base(id) + IDS_PER_SLOT - 1);
         sysctl::set("ipv4/ping_group_range", &format!("{first} {last}"))?;
-        Socket::open()
+        Ok::<_, Error>(Socket::open()?)
     })??;
 
     let name = link_name(router.tag(), id);
@@ -111,11 +109,12 @@ pub(super) fn open(router: &Router, pins: &Path, id: SlotId) -> Result<Slot> {
     open_parts(id, name, &pins, socket, router_end)
 }
 
-/// Removes every part of the slot, whole or not; routes go with the link.
+/// Removes every part of the slot or tap, whole or not; routes go with the link.
 pub(super) fn remove(router: &Router, pins: &Path, id: SlotId) -> Result<()> {
     let mut batch = Batch::new();
     delete_link(&mut batch, &link_name(router.tag(), id));
-    router.socket().apply(batch)?;
+    // Not the shared socket: the kernel takes its time with this, and works for others meanwhile.
+    router.open_in_router(Socket::open)??.apply(batch)?;
     let pins = Pins::of(pins, id);
     pin::unpin(&pins.net)?;
     pin::unpin(&pins.user)
@@ -160,7 +159,7 @@ fn set_guest_side_up(socket: &mut Socket, id: SlotId) -> Result<()> {
             source: None,
         },
     );
-    socket.apply(batch)
+    Ok(socket.apply(batch)?)
 }
 
 /// Has the helper make both namespaces, maps the ids, and pins them.

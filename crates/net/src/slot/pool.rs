@@ -1,16 +1,20 @@
 //! The pool: which slots are free, taken, left over, or still to be made.
+//!
+//! Taps have their numbers from here too (see [`crate::tap`]), so that a number is in use once,
+//! whatever it stands for.
 
 use super::make::{self, Pins};
-use super::{MAX_SLOTS, Slot, assign};
+use super::{MAX_SLOTS, Slot, assign, number_in, tcp};
 use crate::addr::MachineAddrs;
 use crate::error::{Error, Result, at};
 use crate::instance::InstanceNamespaces;
+use crate::namespace::OWN_NET;
 use crate::router::Router;
-use crate::{namespace, netlink};
+use crate::{namespace, pin};
 use model::SlotId;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the pool needs to know.
@@ -36,11 +40,11 @@ pub struct PoolStats {
     pub misses: u64,
     /// Slots free now.
     pub n_free: usize,
-    /// Slots that exist in any way now, those being made included.
+    /// Slots and taps that exist in any way now, those being made included.
     pub n_all: usize,
 }
 
-/// All slots of an instance.
+/// All slots of an instance, and the numbers of its taps.
 ///
 /// Shared by all threads; the inner lock is held for look-ups only, never while a slot is made.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ struct State {
     free: Vec<Slot>,
     /// Numbers in use by anything: free, taken, being made, unclaimed.
     numbers: BTreeSet<SlotId>,
-    /// Slots of an earlier daemon that nobody has adopted or removed.
+    /// Slots and taps of an earlier daemon that nobody has adopted or removed.
     unclaimed: BTreeSet<SlotId>,
     /// Free slots to be: those that [`SlotPool::refill`] is making now.
     n_refilling: usize,
@@ -65,10 +69,10 @@ struct State {
 }
 
 impl SlotPool {
-    /// Opens the pool; slots of an earlier daemon are listed as unclaimed.
+    /// Opens the pool; slots and taps of an earlier daemon are listed as unclaimed.
     ///
     /// # Errors
-    /// [`Error::Path`] when the pins cannot be listed.
+    /// [`Error::Path`] when the pins cannot be listed, [`Error::Netlink`] when the links cannot.
     pub fn open(
         instance: &InstanceNamespaces,
         router: Arc<Router>,
@@ -80,6 +84,9 @@ impl SlotPool {
             let entry = entry.map_err(at("list", &pins))?;
             found.extend(entry.file_name().to_str().and_then(Pins::owner));
         }
+        // A tap has no pin, and a crash may have left either without the other.
+        let links = netlink::link_names(&mut router.socket())?;
+        found.extend(links.iter().filter_map(|name| number_in(router.tag(), name)));
         let state = State { numbers: found.clone(), unclaimed: found, ..State::default() };
         Ok(Self { router, pins, config, state: Mutex::new(state) })
     }
@@ -162,7 +169,9 @@ impl SlotPool {
         Ok(n_made)
     }
 
-    /// Slots of an earlier daemon, whole or not, that nobody has adopted or removed yet.
+    /// Slots and taps of an earlier daemon, whole or not, that nobody has adopted or removed yet.
+    ///
+    /// Who wants to know which are taps tries: each kind is adopted by its own call alone.
     #[must_use]
     pub fn unclaimed(&self) -> Vec<SlotId> {
         self.state().unclaimed.iter().copied().collect()
@@ -171,17 +180,13 @@ impl SlotPool {
     /// Opens an unclaimed slot: of a machine that still runs, or to be given back and reused.
     ///
     /// # Errors
-    /// [`Error::SlotNotWhole`]: remove it. [`Error::SlotNotUnclaimed`]: not one of those.
+    /// [`Error::SlotNotWhole`] (also of a tap): remove it. [`Error::SlotNotUnclaimed`]: not one of
+    /// those.
     pub fn adopt(&self, id: SlotId) -> Result<Slot> {
-        if !self.state().unclaimed.contains(&id) {
-            return Err(Error::SlotNotUnclaimed { slot: id });
-        }
-        let slot = make::open(&self.router, &self.pins, id)?;
-        self.state().unclaimed.remove(&id);
-        Ok(slot)
+        self.adopt_by(id, || make::open(&self.router, &self.pins, id))
     }
 
-    /// Removes an unclaimed slot, whole or not. Takes up to 60 ms.
+    /// Removes an unclaimed slot or tap, whole or not. Takes up to 60 ms.
     ///
     /// # Errors
     /// [`Error::SlotNotUnclaimed`] for a slot that is pooled or taken; else what could not be
@@ -214,12 +219,17 @@ impl SlotPool {
 
     fn reset(&self, slot: &mut Slot) -> Result<()> {
         self.unassign(slot)?;
-        namespace::run_inside(slot.netns(), netlink::end_connections)?
+        namespace::run_inside(slot.netns(), tcp::end_connections)?
     }
 
     fn make(&self) -> Result<Slot> {
+        self.make_by(|id| make::make(&self.router, &self.pins, &self.config.helper, id))
+    }
+
+    /// Has something made under a free number; nothing of it is left when that fails.
+    pub(crate) fn make_by<T>(&self, make: impl FnOnce(SlotId) -> Result<T>) -> Result<T> {
         let id = self.state().claim_number().ok_or(Error::NoFreeSlot { max: MAX_SLOTS })?;
-        let made = make::make(&self.router, &self.pins, &self.config.helper, id);
+        let made = make(id);
         if let Err(cause) = made {
             self.discard(id)?;
             return Err(cause);
@@ -227,8 +237,42 @@ impl SlotPool {
         made
     }
 
-    /// Removes a slot for good; its number is free again only when nothing of it is left.
-    fn discard(&self, id: SlotId) -> Result<()> {
+    /// Has something opened under an unclaimed number, which is claimed then.
+    pub(crate) fn adopt_by<T>(&self, id: SlotId, open: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.state().unclaimed.contains(&id) {
+            return Err(Error::SlotNotUnclaimed { slot: id });
+        }
+        let opened = open()?;
+        self.state().unclaimed.remove(&id);
+        Ok(opened)
+    }
+
+    /// Where the network namespace of the router is pinned.
+    #[must_use]
+    pub fn router_pin(&self) -> PathBuf {
+        crate::router::pin_in(&self.pins)
+    }
+
+    /// Where a network namespace without a link is pinned: for what speaks to nobody. Made now if it is
+    /// not there.
+    ///
+    /// # Errors
+    /// [`Error::Namespace`] or [`Error::Path`].
+    pub fn nowhere(&self) -> Result<PathBuf> {
+        let path = self.pins.join("nowhere.net");
+        if !pin::is_pin(&path)? {
+            namespace::run_in_new_net(|| pin::pin(Path::new(OWN_NET), &path))??;
+        }
+        Ok(path)
+    }
+
+    /// The router that all links lead to.
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Removes a slot or tap for good; its number is free again only when nothing of it is left.
+    pub(crate) fn discard(&self, id: SlotId) -> Result<()> {
         let removed = make::remove(&self.router, &self.pins, id);
         let mut state = self.state();
         if removed.is_ok() {

@@ -5,18 +5,27 @@ use crate::world::{Guest, RED, SOON, World, addrs, eventually, inside, ip, on_pr
 use net::router::{API_PORT, API_V6, DNS_PORT, DNS_V4, DNS_V6, Egress, ROUTER_V6, uplink_name};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-fn in_router<T: Send>(world: &World, work: impl FnOnce() -> io::Result<T> + Send) -> T {
+pub(crate) fn in_router<T: Send>(world: &World, work: impl FnOnce() -> io::Result<T> + Send) -> T {
     world.router.open_in_router(work).expect("inside").expect("bound")
 }
 
 /// Sends a word from `from` and gives who is seen to have sent the first one that arrives.
 fn asks(guest: &Guest, resolver: &UdpSocket, longest: Duration) -> io::Result<SocketAddr> {
+    asks_from(guest.slot.netns(), resolver, longest)
+}
+
+/// The same from any namespace.
+pub(crate) fn asks_from(
+    netns: BorrowedFd<'_>,
+    resolver: &UdpSocket,
+    longest: Duration,
+) -> io::Result<SocketAddr> {
     let to = resolver.local_addr()?;
-    let socket = guest.run(|| {
+    let socket = inside(netns, || {
         let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
         UdpSocket::bind((any, 0))
     })?;

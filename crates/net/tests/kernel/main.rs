@@ -13,5 +13,7 @@ mod pins;
 mod policy;
 mod reach;
 mod slots;
+mod taps;
+mod vm;
 mod wan;
 mod world;

@@ -1,6 +1,6 @@
 //! Who reaches whom inside one instance.
 
-use crate::world::{BLUE, Guest, RED, SOON, World, addrs, block, ip, network};
+use crate::world::{BLUE, Guest, RED, SOON, World, addrs, block, inside, ip, network};
 use net::router::{Network, ROUTER_V4, ROUTER_V6};
 use net::slot::host_id_base;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -8,6 +8,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto};
 use rustix::thread::{Gid, set_thread_gid};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// How long an answer may take before it counts as none.
@@ -174,11 +175,11 @@ fn every_try_to_reach_a_machine_that_sleeps_is_refused_at_once() {
     }
 }
 
-fn nodad(source: IpAddr) -> &'static str {
+pub(crate) fn nodad(source: IpAddr) -> &'static str {
     if source.is_ipv6() { " nodad" } else { "" }
 }
 
-fn send(from: IpAddr, to: SocketAddr, word: &[u8]) {
+pub(crate) fn send(from: IpAddr, to: SocketAddr, word: &[u8]) {
     let socket = UdpSocket::bind((from, 0)).expect("bound");
     // The router's refusal of a forged source may come back as an error of the send: both will do.
     if let Err(e) = socket.send_to(word, to) {
@@ -188,12 +189,16 @@ fn send(from: IpAddr, to: SocketAddr, word: &[u8]) {
 
 /// One echo request as an ordinary user of the machine would send it.
 pub(crate) fn ping(from: &Guest, to: IpAddr) -> io::Result<()> {
+    ping_as(Gid::from_raw(host_id_base(from.slot.id()) + 1000), from.slot.netns(), to)
+}
+
+/// One echo request from a namespace where this group may send them.
+pub(crate) fn ping_as(user: Gid, from: BorrowedFd<'_>, to: IpAddr) -> io::Result<()> {
     let (family, protocol, request) = match to {
         IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP, 8),
         IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6, 128),
     };
-    let user = Gid::from_raw(host_id_base(from.slot.id()) + 1000);
-    let socket = from.run(|| {
+    let socket = inside(from, || {
         set_thread_gid(user).expect("a user of the machine");
         rustix::net::socket(family, SocketType::DGRAM, Some(protocol)).expect("ping is allowed")
     });

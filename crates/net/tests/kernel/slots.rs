@@ -7,7 +7,7 @@ use net::router::Egress;
 use net::slot::{IDS_PER_SLOT, host_id_base};
 use std::os::fd::AsRawFd;
 
-fn routes_of(world: &World, link: &str) -> Vec<String> {
+pub(crate) fn routes_of(world: &World, link: &str) -> Vec<String> {
     let list = |family: &str| ip(&format!("{family} -o route show dev {link} proto static"));
     let both = world.router.open_in_router(|| list("-4") + &list("-6")).expect("inside");
     both.lines().map(str::to_owned).collect()

@@ -148,16 +148,7 @@ impl Guest {
 
     /// Says hello to a listener of `other` at `ip` and gives the address it was seen from.
     pub(crate) fn greets(&self, other: &Self, ip: IpAddr) -> io::Result<IpAddr> {
-        let listener = other.run(|| TcpListener::bind((ip, 0)))?;
-        let address = listener.local_addr()?;
-        let mut stream = self.run(|| TcpStream::connect_timeout(&address, SOON))?;
-        stream.write_all(b"hello")?;
-        let (mut seen, from) = listener.accept()?;
-        seen.set_read_timeout(Some(SOON))?;
-        let mut word = [0; 5];
-        seen.read_exact(&mut word)?;
-        assert_eq!(&word, b"hello");
-        Ok(from.ip())
+        greet(self.slot.netns(), other.slot.netns(), ip)
     }
 
     /// Why a connection to `address` fails.
@@ -166,6 +157,20 @@ impl Guest {
         let tried = self.run(|| TcpStream::connect_timeout(&address, SOON));
         tried.expect_err(&format!("{address} must be out of reach")).kind()
     }
+}
+
+/// Says hello from one namespace to a listener in another and gives the address it was seen from.
+pub(crate) fn greet(from: BorrowedFd<'_>, to: BorrowedFd<'_>, at: IpAddr) -> io::Result<IpAddr> {
+    let listener = inside(to, || TcpListener::bind((at, 0)))?;
+    let address = listener.local_addr()?;
+    let mut stream = inside(from, || TcpStream::connect_timeout(&address, SOON))?;
+    stream.write_all(b"hello")?;
+    let (mut seen, from) = listener.accept()?;
+    seen.set_read_timeout(Some(SOON))?;
+    let mut word = [0; 5];
+    seen.read_exact(&mut word)?;
+    assert_eq!(&word, b"hello");
+    Ok(from.ip())
 }
 
 pub(crate) fn inside<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -> T {

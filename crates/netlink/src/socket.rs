@@ -1,8 +1,8 @@
 //! The socket: sends a batch, collects its answers.
 
-use super::message::{Answer, Batch, answers, u32_at};
-use super::uapi::{NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR};
-use crate::error::{Error, Result, namespace};
+use crate::error::{Error, Result};
+use crate::message::{Answer, Batch, answers, u32_at};
+use crate::uapi::{NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
@@ -18,7 +18,7 @@ const RECEIVE_BYTES: usize = 16 << 10;
 
 /// What a netlink socket is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Protocol {
+pub enum Protocol {
     /// Links, addresses, routes.
     Routing,
     /// The sockets of the namespace.
@@ -29,44 +29,49 @@ pub(super) enum Protocol {
 
 /// A netlink socket of one network namespace.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     fd: OwnedFd,
     sequence: u32,
 }
 
 impl Socket {
     /// Opens a socket for links, addresses and routes of the calling thread's network namespace.
-    pub(crate) fn open() -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::Socket`].
+    pub fn open() -> Result<Self> {
         Self::open_for(Protocol::Routing)
     }
 
-    /// Opens a socket for the rules of the calling thread's network namespace.
-    pub(crate) fn open_for_rules() -> Result<Self> {
-        Self::open_for(Protocol::Rules)
-    }
-
-    pub(super) fn open_for(protocol: Protocol) -> Result<Self> {
+    /// Opens a socket of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// [`Error::Socket`].
+    pub fn open_for(protocol: Protocol) -> Result<Self> {
+        let socket = |source| Error::Socket { source };
         let protocol = match protocol {
             Protocol::Routing => None, // its number is 0, the default
             Protocol::SocketDiagnosis => Some(netlink::SOCK_DIAG),
             Protocol::Rules => Some(netlink::NETFILTER),
         };
-        let doing = "open a netlink socket";
         let fd = rustix::net::socket_with(
             AddressFamily::NETLINK,
             SocketType::RAW,
             SocketFlags::CLOEXEC,
             protocol,
         )
-        .map_err(namespace(doing))?;
-        set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT)).map_err(namespace(doing))?;
+        .map_err(socket)?;
+        set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT)).map_err(socket)?;
         Ok(Self { fd, sequence: 0 })
     }
 
     /// Carries out every request of `batch`, in order, and reports the first refusal.
     ///
     /// A refused request does not keep later ones from being carried out.
-    pub(crate) fn apply(&mut self, mut batch: Batch) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::Answer`].
+    pub fn apply(&mut self, mut batch: Batch) -> Result<()> {
         let Some(last) = batch.requests.last() else { return Ok(()) };
         let doing = last.doing.clone();
         let first = self.send(&mut batch, &doing)?;
@@ -93,7 +98,7 @@ impl Socket {
     /// Sends the single request of `batch` and gives the first answer that is not an error.
     ///
     /// `None` when the kernel refuses with an error listed as `already`.
-    pub(super) fn ask<T>(
+    pub(crate) fn ask<T>(
         &mut self,
         mut batch: Batch,
         read: impl Fn(&[u8]) -> Option<T>,
@@ -123,8 +128,14 @@ impl Socket {
         Ok(found)
     }
 
-    /// Sends the single dump request of `batch` and feeds every item to `item`.
-    pub(super) fn dump(&mut self, mut batch: Batch, mut item: impl FnMut(&[u8])) -> Result<()> {
+    /// Sends the single request of `batch`, one with [`DUMP`], and feeds every item to `item`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::Answer`].
+    ///
+    /// # Panics
+    /// The batch is empty.
+    pub fn dump(&mut self, mut batch: Batch, mut item: impl FnMut(&[u8])) -> Result<()> {
         let request = batch.requests.pop().expect("one request");
         let first = self.send_bytes(&mut batch.bytes, &request.doing)?;
         let mut is_done = false;
@@ -174,8 +185,8 @@ impl Socket {
     }
 }
 
-/// Flags of a request for a list.
-pub(super) const DUMP: u16 = NLM_F_DUMP;
+/// Flags of a request for a list, for [`Socket::dump`].
+pub const DUMP: u16 = NLM_F_DUMP;
 
 /// The error of an answer; `None` when it is an acknowledgement.
 fn error_of(answer: Answer<'_>) -> Option<Errno> {
@@ -184,9 +195,9 @@ fn error_of(answer: Answer<'_>) -> Option<Errno> {
 }
 
 fn refused(doing: &str, errno: Errno) -> Error {
-    Error::Netlink { doing: doing.to_owned(), source: errno.into() }
+    Error::Refused { doing: doing.to_owned(), source: errno }
 }
 
 fn cut_short(doing: &str) -> Error {
-    Error::NetlinkAnswer { doing: doing.to_owned() }
+    Error::Answer { doing: doing.to_owned() }
 }

@@ -1,27 +1,27 @@
 //! Addresses on links.
 
-use super::message::{Batch, attribute, u32_at};
-use super::socket::{DUMP, Socket};
-use super::uapi::{
+use crate::error::Result;
+use crate::message::{Batch, attribute, u32_at};
+use crate::socket::{DUMP, Socket};
+use crate::uapi::{
     AF_INET, AF_INET6, AF_UNSPEC, IFA_ADDRESS, IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_FLAGS,
     IFA_LOCAL, NLM_F_CREATE, NLM_F_REPLACE, RT_SCOPE_UNIVERSE, RTM_DELADDR, RTM_GETADDR,
     RTM_NEWADDR,
 };
-use crate::error::Result;
 use rustix::io::Errno;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Bytes of `struct ifaddrmsg`.
 const IFADDR_BYTES: usize = 8;
 
 /// An address with the length of its network's prefix in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Prefix {
+pub struct Prefix {
     /// The address, host bits included.
-    pub(crate) addr: IpAddr,
+    pub addr: IpAddr,
     /// Bits that belong to the network.
-    pub(crate) len: u8,
+    pub len: u8,
 }
 
 impl fmt::Display for Prefix {
@@ -31,7 +31,7 @@ impl fmt::Display for Prefix {
 }
 
 /// Puts the address on the link, or refreshes it; no duplicate detection, which costs 1.8 s.
-pub(crate) fn add_address(batch: &mut Batch, index: u32, prefix: Prefix) {
+pub fn add_address(batch: &mut Batch, index: u32, prefix: Prefix) {
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
     batch.push(RTM_NEWADDR, flags, &[], format!("add the address {prefix}"), |body| {
         body.raw(&ifaddr(index, prefix));
@@ -43,7 +43,7 @@ pub(crate) fn add_address(batch: &mut Batch, index: u32, prefix: Prefix) {
 }
 
 /// Takes the address off the link, if it is there.
-pub(crate) fn delete_address(batch: &mut Batch, index: u32, prefix: Prefix) {
+pub fn delete_address(batch: &mut Batch, index: u32, prefix: Prefix) {
     let already: &[Errno] = &[Errno::ADDRNOTAVAIL];
     batch.push(RTM_DELADDR, 0, already, format!("delete the address {prefix}"), |body| {
         body.raw(&ifaddr(index, prefix));
@@ -52,7 +52,10 @@ pub(crate) fn delete_address(batch: &mut Batch, index: u32, prefix: Prefix) {
 }
 
 /// The addresses on the link; on every link of the namespace for `None`.
-pub(crate) fn addresses_of(socket: &mut Socket, index: Option<u32>) -> Result<Vec<Prefix>> {
+///
+/// # Errors
+/// [`crate::Error::Refused`] or [`crate::Error::Answer`].
+pub fn addresses_of(socket: &mut Socket, index: Option<u32>) -> Result<Vec<Prefix>> {
     let mut batch = Batch::new();
     batch.push(RTM_GETADDR, DUMP, &[], "list addresses".to_owned(), |body| {
         body.raw(&[AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0]);
@@ -69,11 +72,7 @@ pub(crate) fn addresses_of(socket: &mut Socket, index: Option<u32>) -> Result<Ve
 fn read_address(item: &[u8]) -> Option<Prefix> {
     let attributes = item.get(IFADDR_BYTES..)?;
     let value = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
-    let addr = match value.len() {
-        4 => IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?)),
-        _ => IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(value).ok()?)),
-    };
-    Some(Prefix { addr, len: *item.get(1)? })
+    Some(Prefix { addr: read_octets(value)?, len: *item.get(1)? })
 }
 
 fn ifaddr(index: u32, prefix: Prefix) -> [u8; IFADDR_BYTES] {
@@ -81,16 +80,24 @@ fn ifaddr(index: u32, prefix: Prefix) -> [u8; IFADDR_BYTES] {
     [family(prefix.addr), prefix.len, 0, RT_SCOPE_UNIVERSE, i0, i1, i2, i3]
 }
 
-pub(super) fn family(addr: IpAddr) -> u8 {
+pub(crate) fn family(addr: IpAddr) -> u8 {
     match addr {
         IpAddr::V4(_) => AF_INET,
         IpAddr::V6(_) => AF_INET6,
     }
 }
 
-pub(super) fn octets(addr: IpAddr) -> Vec<u8> {
+pub(crate) fn octets(addr: IpAddr) -> Vec<u8> {
     match addr {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
     }
+}
+
+/// The address in the bytes of an attribute: of either family, as many as it has.
+#[must_use]
+pub fn read_octets(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from);
+    v4().or_else(v6)
 }

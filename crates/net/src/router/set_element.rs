@@ -3,7 +3,7 @@
 //!
 //! Source: `linux/netfilter/nfnetlink.h`, `linux/netfilter/nf_tables.h`.
 
-use super::message::{Batch, Body};
+use netlink::{Batch, Body, CREATE};
 use rustix::io::Errno;
 use std::time::Duration;
 
@@ -23,21 +23,21 @@ const NFTA_DATA_VALUE: u16 = 1;
 
 /// An element: its key as the kernel compares it, each part padded to four bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Element {
+pub(super) struct Element {
     /// The key.
-    pub(crate) key: Vec<u8>,
+    pub(super) key: Vec<u8>,
     /// How long it lives from now on.
-    pub(crate) timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// Puts the elements into the set, in one step; those that are there begin to live anew.
 ///
 /// A set that does not exist is passed over. Kernels before 6.12 keep the old timeout of an
 /// element that is added again, so each one is added, deleted and added: others see the last.
-pub(crate) fn renew_elements(batch: &mut Batch, table: &str, set: &str, elements: &[Element]) {
+pub(super) fn renew_elements(batch: &mut Batch, table: &str, set: &str, elements: &[Element]) {
     let already: &[Errno] = &[Errno::NOENT];
     for kind in [NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM] {
-        let flags = if kind == NFT_MSG_NEWSETELEM { super::uapi::NLM_F_CREATE } else { 0 };
+        let flags = if kind == NFT_MSG_NEWSETELEM { CREATE } else { 0 };
         batch.push(kind, flags, already, format!("renew elements of `{set}`"), |body| {
             body.raw(&generic(NFPROTO_INET, 0));
             body.attribute(NFTA_SET_ELEM_LIST_TABLE, &zero_ended(table));
@@ -50,14 +50,14 @@ pub(crate) fn renew_elements(batch: &mut Batch, table: &str, set: &str, elements
 }
 
 /// Opens a transaction of rules: what follows is carried out at once, or not at all.
-pub(crate) fn begin_transaction(batch: &mut Batch) {
+pub(super) fn begin_transaction(batch: &mut Batch) {
     batch.push_unanswered(NFNL_MSG_BATCH_BEGIN, |body| {
         body.raw(&generic(0, NFNL_SUBSYS_NFTABLES));
     });
 }
 
 /// Ends the transaction.
-pub(crate) fn end_transaction(batch: &mut Batch) {
+pub(super) fn end_transaction(batch: &mut Batch) {
     batch.push_unanswered(NFNL_MSG_BATCH_END, |body| {
         body.raw(&generic(0, NFNL_SUBSYS_NFTABLES));
     });

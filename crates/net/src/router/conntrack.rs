@@ -3,12 +3,11 @@
 //! Source: `linux/netfilter/nfnetlink.h`, `linux/netfilter/nfnetlink_conntrack.h`,
 //! `linux/netfilter/nf_conntrack_common.h`, `linux/netfilter/nf_conntrack_tcp.h`.
 
-use super::message::{Batch, attribute};
-use super::socket::{DUMP, Socket};
-use super::uapi::AF_UNSPEC;
 use crate::error::Result;
+use netlink::{Batch, DUMP, Socket, attribute, read_octets};
 use std::net::IpAddr;
 
+const AF_UNSPEC: u8 = 0;
 const NFNL_SUBSYS_CTNETLINK: u16 = 1;
 const IPCTNL_MSG_CT_GET: u16 = (NFNL_SUBSYS_CTNETLINK << 8) | 1;
 /// Bytes of `struct nfgenmsg`, with which each item begins.
@@ -51,7 +50,7 @@ pub struct Flow {
 }
 
 /// All flows of the socket's network namespace. The socket is one for rules.
-pub(crate) fn flows(socket: &mut Socket) -> Result<Vec<Flow>> {
+pub(super) fn flows(socket: &mut Socket) -> Result<Vec<Flow>> {
     let mut batch = Batch::new();
     batch.push(IPCTNL_MSG_CT_GET, DUMP, &[], "list connections".to_owned(), |body| {
         body.raw(&[AF_UNSPEC, 0, 0, 0]);
@@ -65,7 +64,7 @@ fn read(item: &[u8]) -> Option<Flow> {
     let origin = attribute(item, CTA_TUPLE_ORIG)?;
     let addresses = attribute(origin, CTA_TUPLE_IP)?;
     let both = |(from, to)| {
-        Some((address(attribute(addresses, from)?)?, address(attribute(addresses, to)?)?))
+        Some((read_octets(attribute(addresses, from)?)?, read_octets(attribute(addresses, to)?)?))
     };
     let (from, to) = CTA_IP_ENDS.into_iter().find_map(both)?;
     let protocol = attribute(origin, CTA_TUPLE_PROTO)
@@ -89,12 +88,6 @@ fn is_tcp_open(item: &[u8]) -> bool {
         .and_then(|tcp| attribute(tcp, CTA_PROTOINFO_TCP_STATE))
         .and_then(|state| state.first());
     state.is_some_and(|state| TCP_OPEN.contains(state))
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
-    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from);
-    v4().or_else(v6)
 }
 
 fn u32_be(bytes: &[u8]) -> Option<u32> {

@@ -1,38 +1,45 @@
 //! Writing and reading the bytes of netlink messages.
 
-use super::uapi::{NLA_F_NESTED, NLA_FLAGS, NLM_F_ACK, NLM_F_REQUEST};
+use crate::uapi::{NLA_F_NESTED, NLA_FLAGS, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST};
 use rustix::io::Errno;
 
 /// Bytes of a message header: length, type, flags, sequence number, port.
-pub(super) const HEADER_BYTES: usize = 16;
+const HEADER_BYTES: usize = 16;
 /// Bytes of an attribute header: length, kind.
 const ATTRIBUTE_BYTES: usize = 4;
 
+/// Flag of a request that makes what is not there.
+pub const CREATE: u16 = NLM_F_CREATE;
+
 /// Requests that are sent together; the kernel carries them out in order.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(super) bytes: Vec<u8>,
-    pub(super) requests: Vec<Request>,
+pub struct Batch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) requests: Vec<Request>,
 }
 
 /// What one message of a batch is for, and which refusal means that it was true already.
 #[derive(Debug)]
-pub(super) struct Request {
-    pub(super) doing: String,
-    pub(super) already: &'static [Errno],
+pub(crate) struct Request {
+    pub(crate) doing: String,
+    pub(crate) already: &'static [Errno],
     start: usize,
 }
 
 impl Batch {
     /// An empty batch.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// Appends a request; `body` writes what follows the message header.
     ///
-    /// A refusal listed in `already` counts as success.
-    pub(super) fn push(
+    /// A refusal listed in `already` counts as success. `doing` is the attempt, as a verb phrase.
+    ///
+    /// # Panics
+    /// What `body` writes is longer than 4 GiB.
+    pub fn push(
         &mut self,
         kind: u16,
         flags: u16,
@@ -45,7 +52,7 @@ impl Batch {
     }
 
     /// Appends a message that the kernel acts on without a word.
-    pub(super) fn push_unanswered(&mut self, kind: u16, body: impl FnOnce(&mut Body<'_>)) {
+    pub fn push_unanswered(&mut self, kind: u16, body: impl FnOnce(&mut Body<'_>)) {
         self.append(kind, 0, body);
     }
 
@@ -64,7 +71,7 @@ impl Batch {
     }
 
     /// Numbers the messages from `first` on, so that answers find their request.
-    pub(super) fn number(&mut self, first: u32) {
+    pub(crate) fn number(&mut self, first: u32) {
         for (nth, request) in (0u32..).zip(&self.requests) {
             let at = request.start + 8;
             self.bytes[at..at + 4].copy_from_slice(&first.wrapping_add(nth).to_ne_bytes());
@@ -74,24 +81,30 @@ impl Batch {
 
 /// The part of a message after its header.
 #[derive(Debug)]
-pub(super) struct Body<'a> {
+pub struct Body<'a> {
     bytes: &'a mut Vec<u8>,
 }
 
 impl Body<'_> {
     /// Appends plain bytes, such as the family's own header.
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
+    pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         pad(self.bytes);
     }
 
     /// Appends an attribute.
-    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
+    ///
+    /// # Panics
+    /// It is longer than 64 KiB.
+    pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         self.wrap(kind, |body| body.bytes.extend_from_slice(value));
     }
 
     /// Appends an attribute that holds what `inner` writes.
-    pub(super) fn nest(&mut self, kind: u16, inner: impl FnOnce(&mut Body<'_>)) {
+    ///
+    /// # Panics
+    /// As [`Body::attribute`].
+    pub fn nest(&mut self, kind: u16, inner: impl FnOnce(&mut Body<'_>)) {
         self.wrap(kind | NLA_F_NESTED, inner);
     }
 
@@ -116,14 +129,14 @@ fn pad(bytes: &mut Vec<u8>) {
 
 /// One message of an answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer<'a> {
-    pub(super) kind: u16,
-    pub(super) sequence: u32,
-    pub(super) body: &'a [u8],
+pub(crate) struct Answer<'a> {
+    pub(crate) kind: u16,
+    pub(crate) sequence: u32,
+    pub(crate) body: &'a [u8],
 }
 
 /// Splits received bytes into messages; `None` at the first one that is cut short.
-pub(super) fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Option<Answer<'_>>> {
+pub(crate) fn answers(mut bytes: &[u8]) -> impl Iterator<Item = Option<Answer<'_>>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
             return None;
@@ -144,7 +157,8 @@ fn answer(bytes: &[u8]) -> Option<(Answer<'_>, &[u8])> {
 }
 
 /// The value of the first attribute of `kind` in `attributes`.
-pub(super) fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+#[must_use]
+pub fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
     loop {
         let len = usize::from(u16_at(attributes, 0)?);
         let value = attributes.get(ATTRIBUTE_BYTES..len)?;
@@ -155,10 +169,10 @@ pub(super) fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
     }
 }
 
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
 }

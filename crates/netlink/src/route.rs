@@ -1,29 +1,34 @@
 //! Routes of the main table.
 
-use super::address::{Prefix, family, octets};
-use super::message::{Batch, Body};
-use super::uapi::{
-    NLM_F_CREATE, NLM_F_REPLACE, RT_SCOPE_LINK, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN,
-    RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_PREFSRC, RTM_DELROUTE, RTM_NEWROUTE, RTN_UNICAST,
-    RTN_UNREACHABLE, RTN_UNSPEC, RTNH_F_ONLINK, RTPROT_STATIC,
+use crate::address::{Prefix, family, octets, read_octets};
+use crate::error::Result;
+use crate::message::{Batch, Body, attribute, u32_at};
+use crate::socket::{DUMP, Socket};
+use crate::uapi::{
+    AF_UNSPEC, NLM_F_CREATE, NLM_F_REPLACE, RT_SCOPE_LINK, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE,
+    RT_TABLE_MAIN, RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_PREFSRC, RTM_DELROUTE, RTM_GETROUTE,
+    RTM_NEWROUTE, RTN_UNICAST, RTN_UNREACHABLE, RTN_UNSPEC, RTNH_F_ONLINK, RTPROT_STATIC,
 };
 use rustix::io::Errno;
 use std::net::IpAddr;
 
+/// Bytes of `struct rtmsg`.
+const RTMSG_BYTES: usize = 12;
+
 /// A route to be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Route {
+pub struct Route {
     /// Destinations; host bits must be zero.
-    pub(crate) to: Prefix,
+    pub to: Prefix,
     /// Where they are.
-    pub(crate) target: Target,
+    pub target: Target,
     /// Source address of packets from this namespace; the kernel's choice when absent.
-    pub(crate) source: Option<IpAddr>,
+    pub source: Option<IpAddr>,
 }
 
 /// Where the destinations of a route are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Target {
+pub enum Target {
     /// At the other end of the link.
     Link(u32),
     /// Behind a gateway at the other end of the link; the gateway needs no route of its own.
@@ -33,7 +38,7 @@ pub(crate) enum Target {
 }
 
 /// Adds the route, replacing another one to the same destinations.
-pub(crate) fn add_route(batch: &mut Batch, route: &Route) {
+pub fn add_route(batch: &mut Batch, route: &Route) {
     let (kind, scope, flags) = match route.target {
         Target::Link(_) => (RTN_UNICAST, RT_SCOPE_LINK, 0),
         Target::Gateway(..) => (RTN_UNICAST, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK),
@@ -57,12 +62,34 @@ pub(crate) fn add_route(batch: &mut Batch, route: &Route) {
 }
 
 /// Deletes the route to exactly `to` through the link `index`, if it is there.
-pub(crate) fn delete_route(batch: &mut Batch, to: Prefix, index: u32) {
+pub fn delete_route(batch: &mut Batch, to: Prefix, index: u32) {
     let already: &[Errno] = &[Errno::SRCH];
     batch.push(RTM_DELROUTE, 0, already, format!("delete the route to {to}"), |body| {
         header(body, to, 0, RT_SCOPE_NOWHERE, RTN_UNSPEC, 0);
         body.attribute(RTA_OIF, &index.to_ne_bytes());
     });
+}
+
+/// Where the routes of ours through the link `index` lead.
+///
+/// # Errors
+/// [`crate::Error::Refused`] or [`crate::Error::Answer`].
+pub fn routes_through(socket: &mut Socket, index: u32) -> Result<Vec<Prefix>> {
+    let mut batch = Batch::new();
+    batch.push(RTM_GETROUTE, DUMP, &[], "list routes".to_owned(), |body| {
+        body.raw(&[AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    });
+    let mut found = Vec::new();
+    socket.dump(batch, |item| found.extend(read_route(item, index)))?;
+    Ok(found)
+}
+
+fn read_route(item: &[u8], index: u32) -> Option<Prefix> {
+    let &[_, len, _, _, RT_TABLE_MAIN, RTPROT_STATIC, ..] = item else { return None };
+    let attributes = item.get(RTMSG_BYTES..)?;
+    let link = u32_at(attribute(attributes, RTA_OIF)?, 0)?;
+    let addr = read_octets(attribute(attributes, RTA_DST)?)?;
+    (link == index).then_some(Prefix { addr, len })
 }
 
 /// Writes `struct rtmsg` and the destination.

@@ -7,14 +7,14 @@
 //!
 //! Source: `linux/sock_diag.h`, `linux/inet_diag.h`.
 
-use super::message::Batch;
-use super::socket::{DUMP, Protocol, Socket};
-use super::uapi::{AF_INET, AF_INET6};
 use crate::error::{Result, at};
+use netlink::{Batch, DUMP, Protocol, Socket};
 use rustix::io::Errno;
 use std::fs;
 use std::path::Path;
 
+/// `AF_INET`, `AF_INET6`.
+const FAMILIES: [u8; 2] = [2, 10];
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
 const IPPROTO_TCP: u8 = 6;
@@ -30,12 +30,12 @@ const ID_BYTES: usize = 48;
 ///
 /// Finding them walks a table of the whole host, 0.4 ms for each family, so the counters of the
 /// namespace are asked first.
-pub(crate) fn end_connections() -> Result<()> {
+pub(super) fn end_connections() -> Result<()> {
     if count_connections()? == 0 {
         return Ok(());
     }
     let mut socket = Socket::open_for(Protocol::SocketDiagnosis)?;
-    for family in [AF_INET, AF_INET6] {
+    for family in FAMILIES {
         let mut found = Vec::new();
         socket.dump(request(SOCK_DIAG_BY_FAMILY, DUMP, family, &[0; ID_BYTES]), |item| {
             found.extend(item.get(ID_AT..ID_AT + ID_BYTES).map(<[u8]>::to_vec));
