@@ -6,7 +6,6 @@
 //! * [`fixture`]: what many of them begin and end with.
 //! * [`guest`]: a virtual machine without hardware help, from power-on to its last word.
 //! * [`host`]: the host as a test sees it.
-//! * [`kernel`]: Debian's cloud kernel, fetched once for all tests.
 //! * [`rules`]: the rules of an instance's router.
 
 pub mod attempt;
@@ -15,5 +14,4 @@ pub mod debian;
 pub mod fixture;
 pub mod guest;
 pub mod host;
-pub mod kernel;
 pub mod rules;

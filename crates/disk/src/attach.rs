@@ -12,11 +12,11 @@ pub use loop_device::{LoopDevice, LoopMode, attach_loop};
 
 use crate::error::DiskError;
 use rustix::fs::CWD;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount,
-};
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, move_mount};
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// Mounts the ext4 file system of `device`, attached to nothing yet.
@@ -28,18 +28,9 @@ use std::path::Path;
 /// [`DiskError::Io`] when the kernel refuses, for example because the file system is damaged.
 pub fn mount_ext4_detached(device: &LoopDevice) -> Result<OwnedFd, DiskError> {
     let path = device.path();
-    let mount = || {
-        let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_set_string(&context, "source", path)?;
-        // Blocks freed in the guest return to the host at once.
-        fsconfig_set_flag(&context, "discard")?;
-        fsconfig_create(&context)?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_NOATIME
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOSUID;
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-    };
-    mount().map_err(DiskError::io("mount the ext4 file system of", path))
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_zero| Errno::INVAL);
+    name.and_then(|name| guest_root::parts::mount_disk(&name))
+        .map_err(DiskError::io("mount the ext4 file system of", path))
 }
 
 /// Mounts the ext4 file system of `device` at `target`.

@@ -19,7 +19,7 @@ pub mod stream;
 pub mod window;
 
 pub use frame::{Decoder, Frame, FrameError, FrameKind, encode, encode_message};
-pub use message::{FromGuest, Orders, ToGuest};
+pub use message::{FromGuest, Furnishing, LinkOrders, Orders, ToGuest};
 pub use stream::{Channel, StreamId};
 pub use window::{ReceiveWindow, SendWindow};
 

@@ -6,6 +6,7 @@
 use crate::stream::StreamId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// From the host (shim) to the guest init.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,15 @@ pub enum ToGuest {
         version: u16,
         /// Oldest version the host speaks.
         version_min: u16,
+    },
+    /// Make a machine out of a kernel that waits ([`FromGuest::Waiting`]): only on engines with a kernel
+    /// of the guest's own, and before [`ToGuest::Boot`]. Answered by [`FromGuest::Furnished`] or
+    /// [`FromGuest::FurnishFailed`].
+    Furnish(Box<Furnishing>),
+    /// What time it is: the answer to [`FromGuest::ClockAsked`].
+    Clock {
+        /// Unix nanoseconds at the moment of the answer.
+        unix_ns: u64,
     },
     /// Run the program. Sent once in a run; a repeat is ignored and answered as before.
     Boot(Box<Orders>),
@@ -107,6 +117,25 @@ pub enum FromGuest {
         version: u16,
         /// Oldest version this init speaks.
         version_min: u16,
+    },
+    /// The kernel is up and this init, its first process, waits to be furnished. The first frame on a
+    /// channel of such an init, of epoch 0, sent once: what is restored from here has said it.
+    Waiting {
+        /// Release of the kernel.
+        kernel: String,
+    },
+    /// What time is it? Whoever was restored knows only when it was saved. Asked until an answer comes
+    /// fast enough to be right.
+    ClockAsked,
+    /// Answer to [`ToGuest::Furnish`]: the file systems are mounted, the clock is right.
+    Furnished {
+        /// Where the time went, in the guest.
+        parts: Vec<Part>,
+    },
+    /// Answer to [`ToGuest::Furnish`] that could not be carried out; the guest switches itself off.
+    FurnishFailed {
+        /// A sentence for the user.
+        message: String,
     },
     /// The program's `exec` succeeded.
     Started {
@@ -288,6 +317,53 @@ pub struct Orders {
     /// Run the program as PID 1 of a child pid and cgroup namespace.
     pub pid1: bool,
 }
+
+/// All that a kernel which waits needs to become this machine and no other.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Furnishing {
+    /// Host name.
+    pub hostname: String,
+    /// Size in bytes that the disk's device must show before it is mounted: the kernel knows that of
+    /// another one.
+    pub disk_bytes: u64,
+    /// Random bytes that nobody else gets, as base64; at most [`ENTROPY_MAX_BYTES`].
+    pub entropy_base64: String,
+    /// The program is an init and wants a `/run` that is empty at each start.
+    pub has_fresh_run: bool,
+    /// What its link carries; a machine without a network has loopback alone.
+    #[serde(default)]
+    pub link: Option<LinkOrders>,
+}
+
+/// What a guest has to set on its link. Nobody there asks or answers who has an address (no ARP, no
+/// neighbour discovery): both gateways are permanent neighbours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkOrders {
+    /// The machine's IPv4 address; its prefix has all 32 bits.
+    pub v4: Ipv4Addr,
+    /// The machine's IPv6 address.
+    pub v6: Ipv6Addr,
+    /// Bits of its prefix.
+    pub v6_len: u8,
+    /// Where the IPv4 default route leads; on the link, though no prefix says so.
+    pub gateway_v4: Ipv4Addr,
+    /// Where the IPv6 default route leads; link-local.
+    pub gateway_v6: Ipv6Addr,
+    /// Hardware address of both gateways.
+    pub gateway_mac: [u8; 6],
+}
+
+/// One named part of what took time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name, e.g. `clock`, `disk`.
+    pub name: String,
+    /// Microseconds.
+    pub us: u32,
+}
+
+/// Most random bytes of a [`Furnishing`].
+pub const ENTROPY_MAX_BYTES: usize = 512;
 
 /// Largest [`Orders`] as JSON. A machine's configuration is bounded to 1 MiB by the API; base64 and
 /// JSON escapes at most double it, the rest is the image's environment.

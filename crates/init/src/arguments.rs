@@ -3,6 +3,7 @@
 //! ```text
 //! dormouse-init [--channel PATH] [--pid1-fd N]     be the machine's init
 //! dormouse-init pid1                               wait on fd 3 to become a program
+//! dormouse-init machine                            be the first process of a guest kernel
 //! ```
 
 use std::ffi::OsString;
@@ -15,6 +16,8 @@ pub(crate) enum Mode {
     Init(Options),
     /// The process that becomes a program which wants to be PID 1 (see [`crate::pid1`]).
     Pid1,
+    /// The first process of a guest kernel (see [`crate::machine`]).
+    Machine,
 }
 
 /// Options of the init of a machine.
@@ -40,6 +43,9 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Mode, W
         match word.to_str() {
             Some("pid1") if options == Options::default() && words.next().is_none() => {
                 return Ok(Mode::Pid1);
+            }
+            Some("machine") if options == Options::default() && words.next().is_none() => {
+                return Ok(Mode::Machine);
             }
             Some("--channel") => {
                 options.channel = Some(words.next().ok_or(WrongArguments)?.into());
@@ -72,6 +78,8 @@ mod tests {
         check(&["--channel", "/dev/vport0p1"], options(Some("/dev/vport0p1"), None));
         check(&["--pid1-fd", "4"], options(None, Some(4)));
         check(&["pid1"], Ok(Mode::Pid1));
+        check(&["machine"], Ok(Mode::Machine));
+        check(&["machine", "pid1"], Err(WrongArguments));
         check(&["--pid1-fd", "3"], Err(WrongArguments));
         check(&["--pid1-fd", "four"], Err(WrongArguments));
         check(&["--pid1-fd"], Err(WrongArguments));

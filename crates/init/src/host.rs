@@ -1,13 +1,16 @@
 //! Init's end of the channel to the host.
 
 use guest_proto::{
-    Channel, Decoder, Frame, FrameError, FrameKind, FromGuest, StreamId, encode, encode_message,
+    Channel, Decoder, Frame, FrameError, FrameKind, FromGuest, StreamId, ToGuest, encode,
+    encode_message,
 };
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Instant;
 
 /// Output of programs is read only while fewer bytes than this wait for the host: the log of a
 /// flooding program costs this much RAM and one frame.
@@ -17,11 +20,20 @@ const OUTPUT_QUEUE_BYTES: usize = 256 * 1024;
 /// answer at most.
 const ANSWER_QUEUE_BYTES: usize = 2 * 1024 * 1024;
 
+/// Frames that are put aside while init waits for a certain one: the orders, and what somebody who is in
+/// a hurry sends behind them.
+const ASIDE_MAX: usize = 64;
+
+/// Bytes read at once while init waits for a certain frame.
+const AWAITED_BYTES: usize = 4096;
+
 /// Init's end of the channel.
 #[derive(Debug)]
 pub(crate) struct HostChannel {
     fd: OwnedFd,
     decoder: Decoder,
+    /// Frames that were put aside, in order.
+    aside: VecDeque<Frame>,
     queue: Vec<u8>,
     n_sent: usize,
 }
@@ -38,20 +50,37 @@ pub(crate) enum Lost {
     /// The host sent something that is no frame.
     #[error("the host broke the channel")]
     Broken(#[source] FrameError),
+    /// The host is there, but does not do its part.
+    #[error("the host does not answer")]
+    Silent,
 }
 
 impl HostChannel {
     /// The socket that the launcher passed.
     pub(crate) fn socket(fd: OwnedFd) -> Result<Self, Lost> {
         crate::stdio::set_nonblocking(&fd).map_err(Lost::Failed)?;
-        Ok(Self { fd, decoder: Decoder::for_socket(), queue: Vec::new(), n_sent: 0 })
+        Ok(Self::new(fd, Decoder::for_socket()))
     }
 
     /// The serial port of a virtual machine.
     pub(crate) fn serial(path: &Path) -> Result<Self, Lost> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(Lost::Failed)?;
-        Ok(Self { fd, decoder: Decoder::for_serial(), queue: Vec::new(), n_sent: 0 })
+        Ok(Self::new(fd, Decoder::for_serial()))
+    }
+
+    /// The serial port of a virtual machine, from which `word` goes first: waits until the host has its
+    /// end open.
+    pub(crate) fn serial_from(port: OwnedFd, word: &FromGuest) -> Result<Self, Lost> {
+        let mut channel = Self::new(port, Decoder::for_serial());
+        channel.send(word);
+        channel.flush()?;
+        crate::stdio::set_nonblocking(&channel.fd).map_err(Lost::Failed)?;
+        Ok(channel)
+    }
+
+    fn new(fd: OwnedFd, decoder: Decoder) -> Self {
+        Self { fd, decoder, aside: VecDeque::new(), queue: Vec::new(), n_sent: 0 }
     }
 
     /// Reads once; frames come out of [`next_frame`](Self::next_frame).
@@ -72,7 +101,60 @@ impl HostChannel {
         if !self.takes_messages() {
             return Ok(None);
         }
-        self.decoder.next_frame().map_err(Lost::Broken)
+        match self.aside.pop_front() {
+            Some(frame) => Ok(Some(frame)),
+            None => self.decoder.next_frame().map_err(Lost::Broken),
+        }
+    }
+
+    /// Waits until `deadline` for the message that `take` takes; all others are heard afterwards.
+    pub(crate) fn wait_for<T>(
+        &mut self,
+        deadline: Instant,
+        take: impl Fn(ToGuest) -> Option<T>,
+    ) -> Result<T, Lost> {
+        let mut buffer = [0; AWAITED_BYTES];
+        loop {
+            while let Some(frame) = self.decoder.next_frame().map_err(Lost::Broken)? {
+                if frame.kind == FrameKind::Control
+                    && let Some(taken) = frame.message().ok().and_then(&take)
+                {
+                    return Ok(taken);
+                }
+                if self.aside.len() == ASIDE_MAX {
+                    return Err(Lost::Silent);
+                }
+                self.aside.push_back(frame);
+            }
+            self.flush()?;
+            self.wait_until(PollFlags::IN, deadline)?;
+            self.receive(&mut buffer)?;
+        }
+    }
+
+    /// Writes all that is queued, and waits until the host has it.
+    pub(crate) fn drain(&mut self, deadline: Instant) -> Result<(), Lost> {
+        loop {
+            self.flush()?;
+            // The port can be written to when the host has taken what was written before.
+            self.wait_until(PollFlags::OUT, deadline)?;
+            if self.is_flushed() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait_until(&self, flags: PollFlags, deadline: Instant) -> Result<(), Lost> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(|_too_long| Lost::Silent)?;
+        let mut fds = [PollFd::new(&self.fd, flags)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) => Err(Lost::Silent),
+            // Without what was asked for it is the end.
+            Ok(_) if !fds[0].revents().intersects(flags) => Err(Lost::Closed),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(Lost::Failed(error)),
+        }
     }
 
     /// The newest epoch that the host has used; init sends with the same.

@@ -6,7 +6,8 @@
 //!
 //! What the launcher owes it: PID 1 of the machine's pid namespace; mounts, capabilities,
 //! `no_new_privs`, seccomp and cgroups in force; the channel (a stream socket) as file descriptor 3.
-//! All further arguments are in [`arguments`].
+//! All further arguments are in [`arguments`]. In a virtual machine there is no launcher: there it is the
+//! kernel's first process, and makes the machine itself ([`machine`]).
 //!
 //! Exit codes: 0 after the program's end (or failure to start) has been told, 64 for wrong
 //! arguments, 71 when the channel is lost or broken, 70 for a failure of init itself.
@@ -31,6 +32,7 @@ mod hand_over;
 mod host;
 mod identity;
 mod inbox;
+mod machine;
 mod output;
 mod pid1;
 mod plan;
@@ -39,6 +41,7 @@ mod questions;
 mod session;
 mod start_error;
 mod stdio;
+mod stop;
 mod streams;
 mod supervisor;
 mod sys;
@@ -54,7 +57,9 @@ fn run() -> u8 {
             supervisor::run(&options)
         }
         Ok(arguments::Mode::Pid1) => pid1::become_program(),
-        Err(_wrong) => EXIT_USAGE,
+        // Anywhere else it would take somebody's system down.
+        Ok(arguments::Mode::Machine) if std::process::id() == 1 => machine::run(),
+        Ok(arguments::Mode::Machine) | Err(_) => EXIT_USAGE,
     }
 }
 

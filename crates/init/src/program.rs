@@ -1,9 +1,9 @@
 //! The program of the machine, from its orders to the last word about it.
 //!
 //! ```text
-//! awaited ──Boot──► runs ──exit──► ends ──its output sent──► told (Exited)
-//!    │        └─cannot start────────────────────────────────► told (StartFailed)
-//!    └──Shutdown────────────────────────────────────────────► told (nothing)
+//! awaited ──Boot──► runs ──exit──► ends ──its output sent──► over (Exited) ──► told
+//!    │        └─cannot start────────────────────────────────► over (StartFailed) ──► told
+//!    └──Shutdown────────────────────────────────────────────► over (nothing) ──► told
 //! ```
 
 use crate::agent::Agent;
@@ -40,7 +40,12 @@ pub(crate) struct Surroundings<'a> {
 enum State {
     Awaited,
     Runs(Started),
-    Ends { started: Started, ended: Ended },
+    Ends {
+        started: Started,
+        ended: Ended,
+    },
+    /// The last word is to be said.
+    Over(Option<FromGuest>),
     Told(Option<FromGuest>),
 }
 
@@ -56,7 +61,7 @@ impl Program {
             self.orders = Some(Box::new(orders));
         }
         match &self.state {
-            State::Awaited | State::Told(None) => {}
+            State::Awaited | State::Over(_) | State::Told(None) => {}
             State::Runs(started) | State::Ends { started, .. } => {
                 host.send(&FromGuest::Started { pid: started.pid.as_raw_pid().unsigned_abs() });
             }
@@ -71,10 +76,20 @@ impl Program {
         });
         match started {
             Ok(started) => State::Runs(started),
-            Err(StartError { reason, message }) => {
-                State::Told(Some(FromGuest::StartFailed { reason, message }))
-            }
+            Err(error) => over(error),
         }
+    }
+
+    /// Does not start the program; nothing when it has been ordered already.
+    pub(crate) fn refuse(&mut self, error: StartError) {
+        if matches!(self.state, State::Awaited) {
+            self.state = over(error);
+        }
+    }
+
+    /// The socket to a process that waits to become a program which wants to be PID 1.
+    pub(crate) fn set_pid1(&mut self, socket: OwnedFd) {
+        self.pid1 = Some(socket);
     }
 
     /// Where commands run, once the orders have come.
@@ -82,7 +97,7 @@ impl Program {
         let orders = self.orders.as_deref()?;
         let agent = match &mut self.state {
             State::Runs(started) | State::Ends { started, .. } => started.agent.as_mut(),
-            State::Awaited | State::Told(_) => None,
+            State::Awaited | State::Over(_) | State::Told(_) => None,
         };
         Some(Surroundings { orders, agent })
     }
@@ -91,7 +106,7 @@ impl Program {
     pub(crate) const fn agent(&self) -> Option<&Agent> {
         match &self.state {
             State::Runs(started) | State::Ends { started, .. } => started.agent.as_ref(),
-            State::Awaited | State::Told(_) => None,
+            State::Awaited | State::Over(_) | State::Told(_) => None,
         }
     }
 
@@ -104,6 +119,11 @@ impl Program {
     /// The orders have come.
     pub(crate) const fn is_ordered(&self) -> bool {
         self.orders.is_some()
+    }
+
+    /// All but the last word about the program has been queued for the host.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.state, State::Over(_))
     }
 
     /// The last word about the program has been queued for the host.
@@ -124,7 +144,7 @@ impl Program {
     /// Without a program there is nothing to wait for.
     pub(crate) fn shut_down(&mut self) {
         if matches!(self.state, State::Awaited) {
-            self.state = State::Told(None);
+            self.state = State::Over(None);
         }
     }
 
@@ -156,7 +176,7 @@ impl Program {
     pub(crate) fn readable(&self) -> impl Iterator<Item = &OwnedFd> {
         let outputs = match &self.state {
             State::Runs(started) | State::Ends { started, .. } => started.outputs.as_slice(),
-            State::Awaited | State::Told(_) => &[],
+            State::Awaited | State::Over(_) | State::Told(_) => &[],
         };
         outputs.iter().filter_map(Output::fd)
     }
@@ -173,16 +193,23 @@ impl Program {
         }
     }
 
-    /// Reads what an ended program left; says the last word when all of it has been sent.
+    /// Reads what an ended program left; it is over when all of it has been sent.
     pub(crate) fn settle(&mut self, host: &mut HostChannel, buffer: &mut [u8]) {
         let State::Ends { ended, .. } = self.state else { return };
         while host.takes_output() && !self.is_drained() {
             self.pump(host, buffer);
         }
         if self.is_drained() {
-            let word = FromGuest::Exited(ended);
-            host.send(&word);
-            self.state = State::Told(Some(word));
+            self.state = State::Over(Some(FromGuest::Exited(ended)));
+        }
+    }
+
+    /// Says the last word.
+    pub(crate) fn tell(&mut self, host: &mut HostChannel) {
+        if let State::Over(word) = &mut self.state {
+            let word = word.take();
+            word.iter().for_each(|word| host.send(word));
+            self.state = State::Told(word);
         }
     }
 
@@ -191,9 +218,13 @@ impl Program {
             State::Runs(started) | State::Ends { started, .. } => {
                 started.outputs.iter().all(Output::is_drained)
             }
-            State::Awaited | State::Told(_) => true,
+            State::Awaited | State::Over(_) | State::Told(_) => true,
         }
     }
+}
+
+fn over(StartError { reason, message }: StartError) -> State {
+    State::Over(Some(FromGuest::StartFailed { reason, message }))
 }
 
 /// A line of init's own in the machine's log.

@@ -6,26 +6,32 @@
 use crate::agent::Agent;
 use crate::arguments::{CHANNEL_FD, Options};
 use crate::children;
-use crate::host::{HostChannel, Lost};
+use crate::host::HostChannel;
+use crate::machine::Machine;
 use crate::program::Program;
 use crate::questions::{Pending, processes, sockets};
+use crate::start_error::StartError;
+use crate::stop::Stop;
 use crate::streams::Streams;
 use crate::sys;
-use crate::{EXIT_CHANNEL, EXIT_SOFTWARE};
 use guest_proto::frame::DATA_MAX_BYTES;
-use guest_proto::message::{Answer, Ended, Question};
-use guest_proto::{Channel, Frame, FrameKind, FromGuest, StreamId, ToGuest, VERSION, VERSION_MIN};
+use guest_proto::message::{Answer, Ended, Question, StartFailure};
+use guest_proto::{
+    Channel, Frame, FrameKind, FromGuest, Furnishing, Orders, StreamId, ToGuest, VERSION,
+    VERSION_MIN,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::Pid;
-use std::error::Error as _;
-use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// After [`ToGuest::Shutdown`] programs have this long to end before they are killed.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Longest wait for the host to take the last word of a virtual machine.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(10);
 
 /// What programs expect to find, whatever the launcher had.
 const UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
@@ -33,6 +39,8 @@ const UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
 /// Everything that init knows.
 struct Supervisor {
     host: HostChannel,
+    /// The guest kernel around it; in a container it is the host's, and nothing to be made of it.
+    machine: Option<Machine>,
     children: OwnedFd,
     program: Program,
     streams: Streams,
@@ -81,45 +89,40 @@ pub(crate) fn run(options: &Options) -> u8 {
     }
 }
 
-/// Why the loop cannot go on.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    #[error("the channel is lost")]
-    Channel(#[from] Lost),
-    #[error("a system call of init failed")]
-    System(#[from] Errno),
-}
-
-impl Stop {
-    /// Tells it on the standard error that the launcher gave init; the channel cannot be used.
-    fn tell(&self) -> u8 {
-        let mut line = format!("dormouse-init: {self}");
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
-            cause = error.source();
+/// Runs the machine that a guest kernel becomes; returns when nothing is left but to switch it off.
+pub(crate) fn run_machine(host: HostChannel, machine: Machine) {
+    match Supervisor::over(host, Some(machine), None) {
+        Ok(mut supervisor) => {
+            if let Err(stop) = supervisor.run() {
+                stop.tell();
+                supervisor.take_down();
+            }
+            // Who does not take the last word, will not.
+            supervisor.host.drain(Instant::now() + LAST_WORD_WITHIN).ok();
         }
-        match writeln!(std::io::stderr(), "{line}") {
-            Ok(()) | Err(_) => {}
-        }
-        match self {
-            Self::Channel(_) => EXIT_CHANNEL,
-            Self::System(_) => EXIT_SOFTWARE,
-        }
+        Err(stop) => drop(stop.tell()),
     }
 }
 
 impl Supervisor {
     fn new(options: &Options) -> Result<Self, Stop> {
-        rustix::process::umask(UMASK);
         let host = match &options.channel {
             Some(path) => HostChannel::serial(path)?,
             None => HostChannel::socket(sys::take_inherited(CHANNEL_FD)?)?,
         };
         let pid1 = options.pid1_fd.map(sys::take_inherited).transpose()?;
+        Self::over(host, None, pid1)
+    }
+
+    fn over(
+        host: HostChannel,
+        machine: Option<Machine>,
+        pid1: Option<OwnedFd>,
+    ) -> Result<Self, Stop> {
+        rustix::process::umask(UMASK);
         Ok(Self {
             host,
+            machine,
             children: sys::watch_children()?,
             program: Program::new(pid1),
             streams: Streams::default(),
@@ -134,7 +137,7 @@ impl Supervisor {
         // The launcher may have written the orders before we ran.
         self.hear_host()?;
         loop {
-            self.settle();
+            self.settle()?;
             self.host.flush()?;
             if self.program.is_told() && self.host.is_flushed() {
                 return Ok(());
@@ -148,15 +151,37 @@ impl Supervisor {
     }
 
     /// What is worth doing without news: read what ended programs left, close what is over.
-    fn settle(&mut self) {
+    fn settle(&mut self) -> Result<(), Stop> {
         for (pid, ended) in self.program.take_ended_commands() {
             self.child_ended(pid, ended);
         }
         let now = Instant::now();
         self.program.settle(&mut self.host, &mut self.buffer);
+        self.conclude()?;
         self.streams.settle(&mut self.host, &mut self.buffer, now);
         if self.program.is_told() {
             sys::kill_all(libc::SIGKILL);
+        }
+        Ok(())
+    }
+
+    /// Says the last word about a program that is over: the host may cut the power behind it.
+    fn conclude(&mut self) -> Result<(), Stop> {
+        if self.program.is_over() {
+            if self.machine.is_some() {
+                self.host.flush()?;
+                self.take_down();
+            }
+            self.program.tell(&mut self.host);
+        }
+        Ok(())
+    }
+
+    /// Ends the machine of a guest kernel, but for the last word and the power.
+    fn take_down(&mut self) {
+        self.streams = Streams::default();
+        if let Some(machine) = &self.machine {
+            machine.take_down(&self.children);
         }
     }
 
@@ -293,12 +318,11 @@ impl Supervisor {
 
     fn obey(&mut self, message: ToGuest) -> Result<(), Stop> {
         match message {
-            ToGuest::Hello { .. } => {}
+            ToGuest::Hello { .. } | ToGuest::Clock { .. } => {}
+            ToGuest::Furnish(furnishing) => self.furnish(&furnishing)?,
             ToGuest::Boot(orders) => {
-                if !self.program.is_ordered() {
-                    self.streams.listen(&mut self.host);
-                }
-                self.program.boot(*orders, &mut self.host);
+                self.boot(*orders);
+                self.conclude()?;
                 // The host waits for this word; other messages can wait for it.
                 self.host.flush()?;
             }
@@ -317,6 +341,37 @@ impl Supervisor {
             ToGuest::Ask { id, question } => self.answer(id, &question),
         }
         Ok(())
+    }
+
+    fn furnish(&mut self, furnishing: &Furnishing) -> Result<(), Stop> {
+        let Some(machine) = &mut self.machine else {
+            self.host.send(&FromGuest::Unknown { what: "furnish".to_owned() });
+            return Ok(());
+        };
+        machine.furnish(furnishing, &mut self.host).map_err(|failure| {
+            self.host.send(&FromGuest::FurnishFailed { message: failure.to_string() });
+            Stop::Unfurnished(failure)
+        })
+    }
+
+    fn boot(&mut self, orders: Orders) {
+        if self.machine.as_ref().is_some_and(|machine| !machine.is_furnished()) {
+            let why = "the machine has not been furnished";
+            return self.program.refuse(StartError::new(StartFailure::Other, why));
+        }
+        if !self.program.is_ordered() {
+            self.streams.listen(&mut self.host);
+            if self.machine.is_some() && orders.pid1 {
+                match Machine::second_pid1() {
+                    Ok(socket) => self.program.set_pid1(socket),
+                    Err(error) => {
+                        let doing = "make a second PID 1";
+                        return self.program.refuse(StartError::other(doing, error));
+                    }
+                }
+            }
+        }
+        self.program.boot(orders, &mut self.host);
     }
 
     fn answer(&mut self, id: u64, question: &Question) {

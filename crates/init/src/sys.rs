@@ -6,7 +6,9 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 
 #[cfg(not(test))]
 mod entry;
+pub(crate) mod namespaces;
 mod oom;
+pub(crate) mod random;
 pub(crate) mod spawn;
 
 /// Takes ownership of a file descriptor that the launcher passed to this process.

@@ -8,6 +8,7 @@
 //! * [`instance`]: a daemon of the test's own.
 //! * [`http`]: the smallest client.
 //! * [`image`]: small images, built from what the host has.
+//! * [`kernel`]: Debian's cloud kernel, to boot guests with.
 //! * [`leftovers`]: what an instance left on the host.
 //! * [`place`]: namespaces of a test's own, and an image mounted in them.
 //! * [`registry`]: registries, and images pushed to them.
@@ -19,6 +20,7 @@ pub mod door;
 pub mod http;
 pub mod image;
 pub mod instance;
+pub mod kernel;
 pub mod leftovers;
 pub mod place;
 pub mod registry;

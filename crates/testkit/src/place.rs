@@ -47,9 +47,23 @@ fn leave(namespaces: UnshareFlags) {
 #[must_use]
 #[track_caller]
 pub fn mount_image(dir: &Path, dress: impl FnOnce(&Path)) -> PathBuf {
-    let (tree, file, mounted) = (dir.join("tree"), dir.join("image.erofs"), dir.join("image"));
-    for name in ["tree/bin", "tree/etc", "tree/tmp", "tree/root", "image"] {
-        fs::create_dir_all(dir.join(name)).expect("a directory");
+    let (file, mounted) = (make_image(dir, dress), dir.join("image"));
+    fs::create_dir_all(&mounted).expect("a directory");
+    // By a loop device, which kernels before 6.12 need; it goes with the mount.
+    run(Command::new("mount").args(["-t", "erofs", "-o", "loop,ro"]).args([&file, &mounted]));
+    mounted
+}
+
+/// As [`mount_image`], but only makes the file; returns its path.
+///
+/// # Panics
+/// Busybox or `mkfs.erofs` is not installed.
+#[must_use]
+#[track_caller]
+pub fn make_image(dir: &Path, dress: impl FnOnce(&Path)) -> PathBuf {
+    let (tree, file) = (dir.join("tree"), dir.join("image.erofs"));
+    for name in ["bin", "etc", "tmp", "root"] {
+        fs::create_dir_all(tree.join(name)).expect("a directory");
     }
     fs::copy(image::BUSYBOX, tree.join("bin/busybox")).expect("busybox-static is installed");
     for applet in ["sh", "cat", "sleep", "echo", "ls", "mount", "mknod", "id", "dd", "grep"] {
@@ -57,9 +71,7 @@ pub fn mount_image(dir: &Path, dress: impl FnOnce(&Path)) -> PathBuf {
     }
     dress(&tree);
     run(Command::new("mkfs.erofs").arg("--quiet").args([&file, &tree]));
-    // By a loop device, which kernels before 6.12 need; it goes with the mount.
-    run(Command::new("mount").args(["-t", "erofs", "-o", "loop,ro"]).args([&file, &mounted]));
-    mounted
+    file
 }
 
 /// Takes the image of [`mount_image`] away: else its directory could not be removed. Does nothing

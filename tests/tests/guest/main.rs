@@ -40,7 +40,7 @@ fn archive(modules: &[Module]) -> Vec<u8> {
 
 #[test]
 fn debians_kernel_has_what_a_guest_needs_and_starts_without_a_boot_loader() {
-    let package = match tests::kernel::Kernel::fetch() {
+    let package = match testkit::kernel::Kernel::fetch() {
         Ok(fetched) => fetched.package(),
         Err(why) => return report::line("guest", &format!("skipped the kernel of guests: {why}")),
     };

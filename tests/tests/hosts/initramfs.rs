@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use testkit::kernel::Kernel;
 use testkit::{image, instance};
-use tests::kernel::Kernel;
 use vmm::initramfs::Initramfs;
 
 /// Where the tests lie in the guest, as they lie in a target directory: binaries here, tests below.

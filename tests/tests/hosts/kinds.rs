@@ -2,9 +2,9 @@
 
 use crate::initramfs::{self, Choice};
 use std::time::Duration;
+use testkit::kernel::Kernel;
 use testkit::report;
 use tests::guest::Guest;
-use tests::kernel::Kernel;
 
 /// Longest time of a guest. It takes 30 s with a core of its own; beside other tests twice that.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -1,43 +1,34 @@
 //! Debian's cloud kernel, fetched once for all tests.
 //!
-//! It lies unpacked in `target/test-cache`, named by the digest of the script that fetches it. The
+//! It lies unpacked in `target/test-cache`, named by the digest of the scripts that fetch it. The
 //! package is only unpacked: installing one would bring an initramfs and a boot loader along.
 
+use crate::instance;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use testkit::instance;
 
-/// Fetches the kernel into the directory `$1`: the unpacked `package` with an index of its modules,
-/// `vmlinuz`, and those modules in `modules/<release>` that an instance needs, with their index.
-const SCRIPT: &str = r#"
+/// Fetches the kernel's package, unpacked, into the directory `$1`.
+const FETCH: &str = include_str!("../../../scripts/guest-kernel");
+
+/// Adds to the directory `$1`, which has the `package`: `vmlinuz`, and those modules in
+/// `modules/<release>` that an instance needs, with their index.
+const ARRANGE: &str = r#"
 set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-download() {
-    package=$(apt-cache depends linux-image-cloud-amd64 | sed -rn 's/^ *Depends: (linux-image-.*)/\1/p' | head -n 1)
-    [ -n "$package" ] && apt-get download -qq "$package"
-}
-download 2>/dev/null || { apt-get update -qq; download; }
-dpkg-deb --extract linux-image-*.deb .
-mkdir -p "$1.part"
-cp -a . "$1.part/package"
-rm "$1.part/package"/*.deb
-release=$(basename boot/vmlinuz-* | sed 's/^vmlinuz-//')
-all=$(find . -type d -path "*lib/modules/$release")
-kept=$1.part/modules/lib/modules/$release
+cd "$1"
+release=$(basename package/boot/vmlinuz-* | sed 's/^vmlinuz-//')
+all=$(find package -type d -path "*lib/modules/$release")
+kept=modules/lib/modules/$release
 mkdir -p "$kept/kernel"
-mv boot/vmlinuz-* "$1.part/vmlinuz"
-mv "$all"/modules.* "$kept"
+cp package/boot/vmlinuz-* vmlinuz
+cp "$all"/modules.* "$kept"
 for part in crypto drivers/block/loop.ko drivers/net/veth.ko fs/erofs fs/overlayfs lib \
     net/ipv4/netfilter net/ipv6/netfilter net/netfilter; do
     mkdir -p "$kept/kernel/$(dirname $part)"
-    mv "$all/kernel/$part" "$kept/kernel/$part"
+    cp -r "$all/kernel/$part" "$kept/kernel/$part"
 done
-for tree in package modules; do busybox depmod -b "$1.part/$tree" "$release"; done
-mv "$1.part" "$1"
+busybox depmod -b modules "$release"
 "#;
 
 /// A kernel that can be booted.
@@ -58,12 +49,12 @@ impl Kernel {
         let cache = cache_dir();
         fs::create_dir_all(&cache).expect("the cache can be made");
         let mut hasher = DefaultHasher::new();
-        SCRIPT.hash(&mut hasher);
+        (FETCH, ARRANGE).hash(&mut hasher);
         let dir = cache.join(format!("kernel-{:016x}", hasher.finish()));
         let lock = File::create(cache.join("kernel.lock")).expect("the lock can be made");
         lock.lock().expect("the lock can be taken");
         if !dir.exists() {
-            run_script(&dir)?;
+            fetch(&dir)?;
         }
         Ok(Self { dir })
     }
@@ -87,19 +78,29 @@ impl Kernel {
     }
 }
 
-fn run_script(dir: &Path) -> Result<(), String> {
+fn fetch(dir: &Path) -> Result<(), String> {
     // What an interrupted run has left.
     let part = dir.with_extension("part");
     if part.exists() {
         fs::remove_dir_all(&part).expect("the cache is ours");
     }
-    let fetched = Command::new("sh").args(["-c", SCRIPT, "sh"]).arg(dir).output().expect("sh");
-    let said = String::from_utf8_lossy(&fetched.stderr).trim().replace('\n', "; ");
-    fetched.status.success().then_some(()).ok_or(format!("no kernel can be fetched: {said}"))
+    let sh = |script: &str, place: &Path| {
+        let done = Command::new("sh").args(["-c", script, "sh"]).arg(place).output().expect("sh");
+        let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ");
+        done.status.success().then_some(()).ok_or(format!("no kernel can be fetched: {said}"))
+    };
+    sh(FETCH, &part.join("package"))?;
+    sh(ARRANGE, &part)?;
+    fs::rename(&part, dir).expect("the cache is ours");
+    Ok(())
 }
 
 /// `target/test-cache`, whatever the target's own directory is.
-fn cache_dir() -> PathBuf {
+///
+/// # Panics
+/// The tests were built outside of a target directory.
+#[must_use]
+pub fn cache_dir() -> PathBuf {
     let binary = instance::binary("dormouse");
     let target = binary.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
     target.expect("a cargo target directory").join("test-cache")

@@ -1,0 +1,156 @@
+//! Init as the first process of a guest kernel: it makes a machine out of it, and ends it in order.
+//!
+//! ```text
+//! bare ──modules, channel, Waiting──► waits ──Furnish──► furnished ──end of the program──► off
+//!                                      │ here its RAM is saved once, and restored many times
+//! ```
+//!
+//! While it waits it holds nothing that two of the restored must not share: no socket, no random bytes.
+//! In between it runs a program as in a container ([`crate::supervisor`]). It never returns: the kernel
+//! would panic.
+//!
+//! What the file system that the kernel boots from holds: this program as `/init`, `/modules`
+//! ([`modules`]), and tools for programs in `/bin`.
+
+use crate::host::HostChannel;
+use crate::start_error::text;
+use crate::supervisor;
+use guest_proto::{FromGuest, Furnishing};
+use laps::Laps;
+use rustix::io::Errno;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+mod clock;
+mod console;
+mod disk;
+mod entropy;
+mod laps;
+mod last;
+mod limits;
+mod link;
+mod loopback;
+mod modules;
+mod port;
+mod root;
+mod second;
+mod settings;
+mod staged;
+
+/// Something that makes a machine impossible, in a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    /// Wraps the error of doing this; made for `map_err`.
+    fn of(doing: impl Into<String>) -> impl FnOnce(Errno) -> Self {
+        let doing = doing.into();
+        move |errno| Self(format!("cannot {doing}: {}", text(errno)))
+    }
+}
+
+/// What the guest kernel has been made into so far.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// The root that the kernel booted from.
+    bare_root: OwnedFd,
+    card: link::Card,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waits(staged::Staged),
+    /// Something went wrong: there is no root.
+    Spoiled,
+    /// It has the machine's root.
+    Furnished,
+}
+
+/// Runs the machine from its first moment to its last.
+pub(crate) fn run() -> ! {
+    let outcome = catch_unwind(AssertUnwindSafe(|| match begin() {
+        Ok((host, machine)) => supervisor::run_machine(host, machine),
+        Err(failure) => tell(&failure.to_string()),
+    }));
+    match outcome {
+        Ok(()) => {}
+        Err(_panic) => tell("a failure of init itself"),
+    }
+    last::power_off()
+}
+
+/// From the kernel's start to a machine that waits.
+fn begin() -> Result<(HostChannel, Machine), Failure> {
+    console::reserve().map_err(Failure::of("open the root"))?;
+    let staged = staged::Staged::mount()?;
+    console::take().map_err(Failure::of("open the console"))?;
+    settings::write()?;
+    modules::load()?;
+    let card = link::Card::make_ready()?;
+    limits::raise().map_err(Failure::of("raise the limits of programs"))?;
+    let bare_root = last::open_root().map_err(Failure::of("open the root"))?;
+    let host = port::wait_for_host()?;
+    Ok((host, Machine { bare_root, card, state: State::Waits(staged) }))
+}
+
+impl Machine {
+    /// It has been furnished.
+    pub(crate) const fn is_furnished(&self) -> bool {
+        matches!(self.state, State::Furnished)
+    }
+
+    /// Makes it the machine that `furnishing` describes; what the host says meanwhile is heard later.
+    pub(crate) fn furnish(
+        &mut self,
+        furnishing: &Furnishing,
+        host: &mut HostChannel,
+    ) -> Result<(), Failure> {
+        if self.is_furnished() {
+            return Ok(());
+        }
+        let State::Waits(staged) = std::mem::replace(&mut self.state, State::Spoiled) else {
+            return Err(Failure("the machine cannot be furnished again".to_owned()));
+        };
+        let mut laps = Laps::start();
+        clock::set(host)?;
+        laps.lap("clock");
+        entropy::take(&furnishing.entropy_base64)?;
+        rustix::system::sethostname(furnishing.hostname.as_bytes())
+            .map_err(Failure::of("set the host name"))?;
+        laps.lap("identity");
+        disk::wait_for_size(furnishing.disk_bytes)?;
+        laps.lap("size");
+        root::enter(staged, furnishing.has_fresh_run, &mut laps)?;
+        self.state = State::Furnished;
+        loopback::up().map_err(Failure::of("switch the loopback interface on"))?;
+        self.card.set(furnishing.link.as_ref())?;
+        laps.lap("network");
+        host.send(&FromGuest::Furnished { parts: laps.into_parts() });
+        Ok(())
+    }
+
+    /// A process that waits to become PID 1 of a namespace of its own; returns the socket to it.
+    pub(crate) fn second_pid1() -> Result<OwnedFd, Errno> {
+        second::make()
+    }
+
+    /// Ends everybody else, and writes all that the machine keeps: whoever cuts the power afterwards
+    /// takes nothing away. `children` becomes readable when one has ended.
+    pub(crate) fn take_down(&self, children: &OwnedFd) {
+        last::kill_everybody(children);
+        if self.is_furnished() {
+            last::leave_root(&self.bare_root);
+        }
+        last::release_disk();
+    }
+}
+
+/// Says something on the console: the channel may be of no use.
+fn tell(sentence: &str) {
+    match writeln!(std::io::stderr(), "dormouse-init: {sentence}") {
+        Ok(()) | Err(_) => {}
+    }
+}
