@@ -16,35 +16,30 @@
 //! pid namespace, and with the last descriptor the mounts, the loop device and the disk's lock go.
 //! Only the empty cgroup directories stay; the next run or the daemon removes them by name.
 
-pub mod ahead;
-mod bare;
-mod capabilities;
-mod cgroup;
 mod child;
 mod disk;
 mod gift;
 mod launch;
-mod layers;
+pub(crate) mod layers;
 mod masks;
-mod mounts;
 mod pid1;
 mod reap;
-mod report;
 mod root;
-mod seccomp;
+pub(crate) mod seccomp;
 mod traffic;
 
-pub use cgroup::DeviceGuard;
 pub use reap::reap;
 
+use crate::ahead::Ahead;
+use crate::capabilities;
+use crate::cgroup::{self, Cgroup};
 use crate::engine::{Capabilities, Engine, Running};
 use crate::error::EngineError;
+use crate::first_process::FIRST_FREE_FD;
 use crate::sys::{self, ExecStrings};
 use crate::wait;
 use crate::watch::Watch;
-use ahead::Ahead;
-use cgroup::Cgroup;
-use child::{FIRST_FREE_FD, Plan};
+use child::Plan;
 use disk::{Disk, Taken};
 use launch::{Ends, Launch, launch};
 use layers::{idmap, image_layer, init_program, open_namespace, tools};
@@ -121,7 +116,6 @@ impl Container {
         drop((guest_end, child_report));
         let ends = Ends { report, gift, channel };
         let (launch, pid, pidfd) = launch(&made.bare, plan, cgroup.entry(), ends)?;
-        let pid = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or(0);
         self.launch = Some(launch);
         self.guest = Some(Guest { pid, pidfd });
         Ok(())

@@ -4,7 +4,7 @@ use crate::error::EngineError;
 use shim_proto::RunSpec;
 use shim_proto::message::{Timing, Usage};
 use std::fmt::Debug;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// Brings one run up and down. Verbs come in this order: `prepare`, `go`, any number of the
@@ -56,6 +56,14 @@ pub trait Engine: Debug {
     /// # Errors
     /// When the kernel does not say.
     fn oom_kills(&mut self) -> Result<u64, EngineError>;
+
+    /// Readable when the engine wants its turn ([`Engine::attend`]).
+    fn attention(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Gives the engine its turn, which takes no time to speak of.
+    fn attend(&mut self) {}
 
     /// Kills what is left and gives everything back: disk, cgroup. Does nothing when that was done
     /// before. Reports every part that failed as one error, after trying all.

@@ -63,6 +63,28 @@ pub enum EngineError {
         /// Why.
         source: io::Error,
     },
+    /// The link of a virtual machine cannot be had.
+    #[error("the machine's link cannot be had")]
+    Link(#[source] net::Error),
+    /// The monitor of a virtual machine did not do its part.
+    #[error("the virtual machine's monitor did not {action}{}", said_by_it(said))]
+    Monitor {
+        /// What it should have done.
+        action: &'static str,
+        /// Its last words on its standard error, if it had any.
+        said: String,
+        /// How it refused.
+        source: vmm::qmp::QmpError,
+    },
+    /// A file of a template cannot be opened or made.
+    #[error("the template of the virtual machine")]
+    Template(#[source] vmm::template::TemplateError),
+    /// The guest did not become the machine that it was ordered to be.
+    #[error("the guest did not become this machine: {why}")]
+    Guest {
+        /// Why not, as a sentence's end.
+        why: String,
+    },
     /// Something did not happen in time.
     #[error("{what} took longer than {limit:?}")]
     Deadline {
@@ -84,7 +106,7 @@ pub enum EngineError {
 
 impl EngineError {
     /// Stable word for clients: `disk`, `disk_in_use`, `disk_full`, `cgroup`, `namespace`, `launch`,
-    /// `deadline`, `unsupported`, `internal`, `fake`.
+    /// `monitor`, `template`, `guest`, `network`, `deadline`, `unsupported`, `internal`, `fake`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -96,6 +118,10 @@ impl EngineError {
             Self::Cgroup { .. } | Self::NoInitCgroup => "cgroup",
             Self::Namespace { .. } => "namespace",
             Self::Launch { .. } => "launch",
+            Self::Monitor { .. } => "monitor",
+            Self::Template(_) => "template",
+            Self::Link(_) => "network",
+            Self::Guest { .. } => "guest",
             Self::Deadline { .. } => "deadline",
             Self::Told => "fake",
         }
@@ -130,4 +156,8 @@ impl EngineError {
         let path = path.to_owned();
         move |source| Self::Cgroup { action, path, source: source.into() }
     }
+}
+
+fn said_by_it(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(" (it said: {said})") }
 }

@@ -6,24 +6,35 @@
 //!
 //! * [`engine`]: the verbs, and what an engine may lack.
 //! * [`container`]: namespaces of the host's kernel.
+//! * [`microvm`]: a virtual machine with a kernel of its own.
 //! * [`fake`]: no isolation at all, with knobs for tests.
 //! * [`conformance`]: what every engine must do, as one suite.
 
+pub mod ahead;
+mod bare;
 mod bpf;
+mod capabilities;
+mod cgroup;
 pub mod conformance;
 pub mod container;
 pub mod engine;
 pub mod error;
 pub mod fake;
+mod first_process;
+mod launch;
+pub mod microvm;
+mod report;
 mod sys;
 mod wait;
 mod watch;
 
-pub use container::ahead::Ahead;
-pub use container::{Container, DeviceGuard};
+pub use ahead::Ahead;
+pub use cgroup::DeviceGuard;
+pub use container::Container;
 pub use engine::{Capabilities, Engine, Running};
 pub use error::EngineError;
 pub use fake::Fake;
+pub use microvm::Microvm;
 
 use shim_proto::spec::EngineSpec;
 
@@ -32,6 +43,7 @@ use shim_proto::spec::EngineSpec;
 pub fn for_spec(spec: &EngineSpec, ahead: Ahead) -> Box<dyn Engine> {
     match spec {
         EngineSpec::Container(_) => Box::new(Container::new(ahead)),
+        EngineSpec::Microvm(_) => Box::new(Microvm::new(ahead)),
         EngineSpec::Fake(_) => Box::new(Fake::new()),
     }
 }

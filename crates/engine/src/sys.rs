@@ -4,7 +4,7 @@
 
 use rustix::io::Errno;
 use rustix::process::Pid;
-use std::ffi::{CStr, c_char, c_int, c_long};
+use std::ffi::{CStr, CString, c_char, c_int, c_long};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 /// An instruction of a classic BPF program. Layout of `struct sock_filter`.
@@ -198,20 +198,31 @@ pub(crate) fn set_seccomp_filter(program: &[BpfInstruction]) -> Result<(), Errno
 /// A vector of C strings as `execve` wants it: pointers with a null at the end.
 #[derive(Debug)]
 pub(crate) struct ExecStrings {
+    /// What the pointers lead to, as far as it is not the program's own.
+    _owned: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
 
 impl ExecStrings {
     /// Strings that live as long as the program.
     pub(crate) fn new(strings: &[&'static CStr]) -> Self {
-        let ends = std::iter::once(std::ptr::null());
-        Self { pointers: strings.iter().map(|s| s.as_ptr()).chain(ends).collect() }
+        Self { _owned: Vec::new(), pointers: ended(strings.iter().map(|s| s.as_ptr())) }
     }
+
+    /// Strings that live in here.
+    pub(crate) fn owned(strings: Vec<CString>) -> Self {
+        let pointers = ended(strings.iter().map(|s| s.as_ptr()));
+        Self { _owned: strings, pointers }
+    }
+}
+
+fn ended(pointers: impl Iterator<Item = *const c_char>) -> Vec<*const c_char> {
+    pointers.chain(std::iter::once(std::ptr::null())).collect()
 }
 
 /// Runs the program that `file` is open on; returns only when that fails.
 pub(crate) fn execute(file: BorrowedFd<'_>, argv: &ExecStrings, envp: &ExecStrings) -> Errno {
-    // SAFETY: both vectors are null-terminated arrays of strings that live as long as the program.
+    // SAFETY: both vectors are null-terminated arrays of strings that live as long as they do.
     let result = check(unsafe {
         libc::syscall(
             libc::SYS_execveat,
@@ -222,6 +233,15 @@ pub(crate) fn execute(file: BorrowedFd<'_>, argv: &ExecStrings, envp: &ExecStrin
             libc::AT_EMPTY_PATH,
         )
     });
+    result.err().unwrap_or(Errno::NOEXEC)
+}
+
+/// Runs the program at `path`; returns only when that fails.
+pub(crate) fn execute_path(path: &CStr, argv: &ExecStrings, envp: &ExecStrings) -> Errno {
+    // SAFETY: as for `execute`; the path is a C string.
+    let result = check(c_long::from(unsafe {
+        libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr())
+    }));
     result.err().unwrap_or(Errno::NOEXEC)
 }
 

@@ -10,6 +10,7 @@
 pub mod connection;
 pub mod exit_file;
 pub mod message;
+pub mod shape;
 pub mod spec;
 
 pub use connection::{Connection, Filled};

@@ -1,6 +1,7 @@
 //! All a shim needs to bring one run up, and nothing it could look up elsewhere.
 
-use guest_proto::Orders;
+use crate::shape::Shape;
+use guest_proto::{LinkOrders, Orders};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -35,6 +36,8 @@ pub struct RunSpec {
 pub enum EngineSpec {
     /// Namespaces of the host's kernel.
     Container(ContainerSpec),
+    /// A virtual machine with a kernel of its own.
+    Microvm(MicrovmSpec),
     /// The fake, with its knobs.
     Fake(FakeSpec),
 }
@@ -58,6 +61,53 @@ pub struct ContainerSpec {
     pub cgroup: String,
     /// Whether the disk starts empty at each start (`rootfs.persist: never`).
     pub reset_disk: bool,
+}
+
+/// What the microvm engine needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MicrovmSpec {
+    /// The machine's disk (ext4 in a file); lock and record lie beside it.
+    pub disk_path: PathBuf,
+    /// The image's EROFS file.
+    pub image_path: PathBuf,
+    /// QEMU's program.
+    pub qemu_path: PathBuf,
+    /// What the machine is a copy of.
+    pub template: TemplateSpec,
+    /// Network namespace without a link, for the monitor.
+    pub netns_path: PathBuf,
+    /// The machine's link; without one it has loopback alone.
+    pub link: Option<LinkSpec>,
+    /// Uid and gid of the monitor on the host, nobody else's.
+    pub uid: u32,
+    /// Directory under each cgroup hierarchy, e.g. `dormouse-1a2b3/9080e966ae7187`.
+    pub cgroup: String,
+    /// Whether the disk starts empty at each start (`rootfs.persist: never`).
+    pub reset_disk: bool,
+}
+
+/// The link of a virtual machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkSpec {
+    /// Pinned network namespace of the router, where the tap is.
+    pub router_path: PathBuf,
+    /// Name of the tap.
+    pub tap: String,
+    /// What the guest sets on its end.
+    pub orders: LinkOrders,
+}
+
+/// A booted guest that waits for its orders.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateSpec {
+    /// Its shape.
+    pub shape: Shape,
+    /// Where its RAM can be opened: a sealed file in RAM, held by whoever gives this.
+    pub ram_path: PathBuf,
+    /// The same for the state of its devices.
+    pub state_path: PathBuf,
+    /// RAM in bytes that it takes on the host.
+    pub resident_bytes: u64,
 }
 
 /// Knobs of the fake engine. All zero is a machine that starts at once and runs until stopped.

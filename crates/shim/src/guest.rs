@@ -70,7 +70,12 @@ impl Shim {
         let has_daemon = self.daemon.is_some();
         let run = self.run.as_mut()?;
         match &message {
-            FromGuest::Hello { .. } => return None,
+            // What it says while it is furnished is for the engine, and that is over.
+            FromGuest::Hello { .. }
+            | FromGuest::Waiting { .. }
+            | FromGuest::ClockAsked
+            | FromGuest::Furnished { .. }
+            | FromGuest::FurnishFailed { .. } => return None,
             // The init was given to this shim by the same build; it cannot be too old or too new.
             FromGuest::HelloRefused { .. } => return Some(Ending::GuestBroken),
             FromGuest::Started { .. } => {

@@ -4,8 +4,9 @@
 //! [`shim_proto`]. One thread, no runtime, everything in one `poll` loop ([`shim::Shim`]).
 //!
 //! With an argument it does one thing for the daemon and ends: `slot` holds new namespaces while the
-//! daemon pins them, `reap CGROUP` removes what a lost shim has left, `doctor` says in JSON what the
-//! engines find on this host.
+//! daemon pins them, `reap CGROUP` removes what a lost shim has left, `template` makes a template of
+//! virtual machines as its standard input says in JSON ([`vmm::template::Order`]), `doctor` says in JSON
+//! what the engines find on this host.
 
 mod api_away;
 mod daemon;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         None => serve(),
         Some(net::slot::HOLD_ARGUMENT) => net::slot::hold_main(),
         Some("reap") => reap(std::env::args().nth(2).as_deref()),
+        Some("template") => make_template(),
         Some("doctor") => doctor::print(),
         Some(other) => {
             note(&format!("unknown argument `{other}`"));
@@ -56,6 +58,24 @@ fn reap(cgroup: Option<&str>) -> ExitCode {
         None => {
             note("`reap` needs the name of a cgroup");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Makes a template of virtual machines. What goes wrong is said on the standard error.
+fn make_template() -> ExitCode {
+    let order: vmm::template::Order = match serde_json::from_reader(std::io::stdin()) {
+        Ok(order) => order,
+        Err(error) => {
+            note(&format!("`template` needs an order: {error}"));
+            return ExitCode::from(2);
+        }
+    };
+    match engine::microvm::build_template(&order) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&error.sentence());
+            ExitCode::FAILURE
         }
     }
 }

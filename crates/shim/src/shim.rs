@@ -47,6 +47,7 @@ struct Ready {
     daemon: bool,
     guest: bool,
     guest_died: bool,
+    engine: bool,
 }
 
 impl Shim {
@@ -81,6 +82,11 @@ impl Shim {
         if ready.guest_died {
             return Ok(Some(Ending::GuestDied));
         }
+        if ready.engine
+            && let Some(run) = &mut self.run
+        {
+            run.engine.attend();
+        }
         if ready.term {
             self.terminate();
         }
@@ -100,10 +106,10 @@ impl Shim {
     }
 
     fn wait(&self) -> io::Result<Ready> {
-        let mut fds = Vec::with_capacity(5);
+        let mut fds = Vec::with_capacity(6);
         let term = self.term.as_fd();
         fds.push(PollFd::from_borrowed_fd(term, PollFlags::IN));
-        let mut places = [None; 4];
+        let mut places = [None; 5];
         let mut add = |place: usize, fd, flags| {
             places[place] = Some(fds.len());
             fds.push(PollFd::from_borrowed_fd(fd, flags));
@@ -120,6 +126,9 @@ impl Shim {
             }
             add(3, guest.pidfd.as_fd(), PollFlags::IN);
         }
+        if let Some(engine) = self.run.as_ref().and_then(|run| run.engine.attention()) {
+            add(4, engine, PollFlags::IN);
+        }
         let timeout = self.run.as_ref().and_then(|run| run.deadline()).map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 })
@@ -130,8 +139,8 @@ impl Shim {
         }
         let is_ready =
             |place: Option<usize>| place.is_some_and(|at: usize| !fds[at].revents().is_empty());
-        let [knock, daemon, guest, guest_died] = places.map(is_ready);
-        Ok(Ready { term: is_ready(Some(0)), knock, daemon, guest, guest_died })
+        let [knock, daemon, guest, guest_died, engine] = places.map(is_ready);
+        Ok(Ready { term: is_ready(Some(0)), knock, daemon, guest, guest_died, engine })
     }
 
     /// SIGTERM: whoever runs this host wants the machine down, in order.

@@ -81,24 +81,35 @@ pub enum KernelError {
 }
 
 impl Kernel {
+    /// Release of the kernel that [`Kernel::read`] would read, without reading it.
+    ///
+    /// # Errors
+    /// [`KernelError::None`], or a directory cannot be read.
+    pub fn release_in(root: &Path) -> Result<String, KernelError> {
+        newest(root).map(|(release, _tree)| release)
+    }
+
     /// Reads the newest kernel below `root`: `/`, or a directory with an unpacked package.
     ///
     /// # Errors
     /// As [`KernelError`] says.
     pub fn read(root: &Path) -> Result<Self, KernelError> {
-        let none = || KernelError::None { root: root.to_owned() };
-        let releases = releases(root)?;
-        let found = releases.into_iter().find_map(|release| {
-            let tree = modules::tree(root, &release)?;
-            Some((release, tree))
-        });
-        let (release, tree) = found.ok_or_else(none)?;
+        let (release, tree) = newest(root)?;
         let path = root.join("boot").join(format!("{IMAGE_PREFIX}{release}"));
         let vmlinux = elf::inside(&read(&path)?)
             .map_err(|why| KernelError::Unusable { path: path.clone(), why })?;
         let modules = modules::needed(&tree, &release, &NEEDED)?;
         Ok(Self { release, vmlinux, modules })
     }
+}
+
+/// The newest release that has modules, and where they are.
+fn newest(root: &Path) -> Result<(String, PathBuf), KernelError> {
+    let found = releases(root)?.into_iter().find_map(|release| {
+        let tree = modules::tree(root, &release)?;
+        Some((release, tree))
+    });
+    found.ok_or_else(|| KernelError::None { root: root.to_owned() })
 }
 
 const IMAGE_PREFIX: &str = "vmlinuz-";

@@ -4,9 +4,44 @@
 //! trusted as little as the guest: all it says is bounded in length, in number and in time.
 //!
 //! * [`qmp`]: the socket, and the commands that we use.
+//! * [`command_line`]: what QEMU is told when it is started.
 //! * [`kernel`]: the kernel of guests, as a distribution ships it.
 //! * [`initramfs`]: the file system that a guest boots from.
+//! * [`guest_image`]: both, ready to be booted, by their content.
+//! * [`tsc`]: how fast the clock of an emulated processor runs.
+//! * [`template`]: a booted guest that waits for its orders, kept in files and in RAM.
+//!
+//! What starts the processes, and confines them, is `engine`.
 
+pub mod command_line;
+pub mod guest_image;
 pub mod initramfs;
 pub mod kernel;
+mod page;
 pub mod qmp;
+pub mod template;
+pub mod tsc;
+
+/// How files of this room become visible.
+const DOOR: durable::Door = durable::Door {
+    write: "vmm.write",
+    before_rename: "vmm.rename.before",
+    after_rename: "vmm.rename.after",
+};
+
+/// Name of QEMU's program for this processor.
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// SHA-256 of all parts, one after the other, in hex.
+fn sha256(parts: &[&[u8]]) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hex(&hasher.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

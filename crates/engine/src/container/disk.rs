@@ -7,8 +7,8 @@
 use crate::error::EngineError;
 use crate::watch::Watch;
 use ::disk::{AttachKind, DiskError, DiskLock, LoopMode, attach_loop, mend, mount_ext4_detached};
-use rustix::fs::{Mode, fstatvfs, mkdirat};
-use rustix::io::Errno;
+use guest_root::parts::make_layers;
+use rustix::fs::fstatvfs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -17,11 +17,6 @@ use std::time::Duration;
 /// Longest wait for the disk of a run before, whose shim was killed, to be detached. The kernel
 /// needs some milliseconds; with a full write-back cache seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Directory on the disk that is the overlay's upper layer.
-const UPPER: &str = "upper";
-/// Directory on the disk for the overlay's own use.
-const WORK: &str = "work";
 
 /// A disk file that is this run's alone, and in order.
 #[derive(Debug)]
@@ -58,7 +53,7 @@ impl Disk {
         let mount = mount_ext4_detached(&device).map_err(EngineError::Disk)?;
         watch.lap("disk_mount");
         let disk = Self { path, mount, lock };
-        disk.make_layers().map_err(content("make the writable layer"))?;
+        make_layers(&disk.mount).map_err(content("make the writable layer"))?;
         watch.lap("disk_layers");
         Ok(disk)
     }
@@ -81,16 +76,6 @@ impl Disk {
         drop(lock);
         // The loop device holds the lock as long as it lives: getting it means that all is over.
         DiskLock::acquire(&path, AttachKind::HostFs, PATIENCE).map(drop).map_err(EngineError::Disk)
-    }
-
-    fn make_layers(&self) -> io::Result<()> {
-        for name in [UPPER, WORK] {
-            match mkdirat(&self.mount, name, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
     }
 }
 

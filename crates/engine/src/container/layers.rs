@@ -13,7 +13,7 @@ use std::path::Path;
 const TOOLS_DIR: &str = "bin";
 
 /// Opens a pinned namespace.
-pub(super) fn open_namespace(path: &Path) -> Result<OwnedFd, EngineError> {
+pub(crate) fn open_namespace(path: &Path) -> Result<OwnedFd, EngineError> {
     open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(EngineError::namespace(format!("open the namespace `{}`", path.display())))
 }
@@ -54,7 +54,7 @@ fn protect(mount: &OwnedFd) -> Result<(), Errno> {
     sys::mount_setattr(mount.as_fd(), u64::from(attributes.bits()), None)
 }
 
-fn tree_copy(path: &Path, what: &str) -> Result<OwnedFd, EngineError> {
+pub(crate) fn tree_copy(path: &Path, what: &str) -> Result<OwnedFd, EngineError> {
     detached_copy(path).map_err(cannot_take(what, path))
 }
 

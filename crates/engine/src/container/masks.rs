@@ -2,9 +2,8 @@
 //!
 //! Source: moby `oci/defaults.go`, `MaskedPaths` and `ReadonlyPaths`.
 
-use super::mounts::{Fs, attach};
-use super::root::copy_of;
 use crate::sys;
+use guest_root::mounts::{Fs, attach, copy_of};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};

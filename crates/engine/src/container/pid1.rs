@@ -6,13 +6,14 @@
 //! `dormouse-init pid1`, which talks to the guest init over a socket pair and in the end becomes
 //! the program.
 
-use super::cgroup::Delegated;
-use super::child::{self, FIRST_FREE_FD, Plan};
+use super::child::{self, Plan};
 use super::masks;
-use super::mounts::{Fs, attach, mount_point};
-use super::report::{self, Failure, Step};
-use super::root;
+use crate::cgroup::Delegated;
+use crate::first_process::{self, FIRST_FREE_FD};
+use crate::report::{self, Failure, Step};
 use crate::sys::{self, Cloned, ExecStrings};
+use guest_root::mounts::{Fs, attach, make_dir, mount_point};
+use guest_root::parts;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -61,12 +62,14 @@ fn become_pid1(pid1: &Pid1Plan, plan: &Plan) -> Result<Infallible, Failure> {
         rustix::io::write(door, b"0").map_err(Step::JoinCgroup.failed())?;
     }
     sys::unshare(UnshareFlags::NEWCGROUP).map_err(Step::CgroupNamespace.failed())?;
-    let proc_mount = root::mount_proc(c"/proc").map_err(Step::Proc.failed())?;
+    let proc_mount = parts::mount_proc(c"/proc").map_err(Step::Proc.failed())?;
     let dev = open_dir("/dev").map_err(Step::Dev.failed())?;
     masks::apply(&proc_mount, &dev).map_err(Step::Mask.failed())?;
-    mount_cgroup(&pid1.cgroup, &plan.root).map_err(Step::Pid1Cgroup.failed())?;
+    mount_cgroup(&pid1.cgroup, &plan.root.parts).map_err(Step::Pid1Cgroup.failed())?;
     child::confine(plan)?;
-    child::arrange(&pid1.pid1_end, None).map_err(Step::Descriptors.failed())?;
+    first_process::open_null()
+        .and_then(|null| first_process::arrange([&null; 3], [&pid1.pid1_end].into_iter()))
+        .map_err(Step::Descriptors.failed())?;
     sys::set_seccomp_filter(&plan.filter).map_err(Step::Seccomp.failed())?;
     let errno = sys::execute(plan.init.as_fd(), &pid1.argv, &pid1.envp);
     Err(Step::Exec.failed()(errno))
@@ -74,22 +77,19 @@ fn become_pid1(pid1: &Pid1Plan, plan: &Plan) -> Result<Infallible, Failure> {
 
 /// The delegated cgroup is the root of this process's cgroup namespace, so it is all that shows: at
 /// `/sys/fs/cgroup` itself for v2, in a directory there for v1.
-fn mount_cgroup(delegated: &Delegated, words: &root::Words) -> Result<(), Errno> {
+fn mount_cgroup(delegated: &Delegated, words: &parts::Words) -> Result<(), Errno> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let place = mount_point(&open_dir("/sys/fs")?, c"cgroup")?;
     match delegated {
-        Delegated::V2(_) => {
-            let tree = Fs { name: c"cgroup2", options: [] }.mount(attributes)?;
-            attach(&tree, place)
-        }
+        Delegated::V2(_) => attach(&parts::mount_cgroup2()?, place),
         Delegated::V1(_) => {
             let dirs = words.tmpfs(c"755", c"64k").mount(attributes)?;
             attach(&dirs, place)?;
             let options = [(c"none", c""), (c"name", c"systemd")];
             let tree = Fs { name: c"cgroup", options }.mount(attributes)?;
-            attach(&tree, root::make_dir(&dirs, c"systemd")?)
+            attach(&tree, make_dir(&dirs, c"systemd")?)
         }
     }
 }

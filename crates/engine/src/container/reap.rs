@@ -1,6 +1,6 @@
 //! Removing what a lost shim has left: cgroups, and processes that may still be in them.
 
-use super::cgroup::{Hierarchies, remove_everywhere};
+use crate::cgroup::{Hierarchies, remove_everywhere};
 use crate::error::EngineError;
 
 /// First part of every cgroup of ours; nothing else is ever removed.

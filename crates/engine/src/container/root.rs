@@ -6,39 +6,20 @@
 //! descriptors. Everything runs with the file ids of the guest's root, so that what is made belongs
 //! to it; an overlay mounted as another user comes up read-only without an error.
 
-use super::bare::{DEV, DISK, IMAGE, OWN, PROC, ROOT, RUN, SYS};
-use super::capabilities::with_file_ids;
 use super::child::Plan;
 use super::gift;
 use super::masks;
-use super::mounts::{Fs, attach, attach_at, mount_point};
-use super::report::{self, Failure, Moment, Step};
-use rustix::fs::{
-    FileType, Mode, OFlags, StatVfsMountFlags, fstatvfs, makedev, mkdirat, mknodat, open, openat,
-    symlinkat,
-};
+use crate::capabilities::with_file_ids;
+use crate::report::{self, Failure, Moment, Step};
+use guest_root::mounts::{attach, attach_at, copy_of, mount_point};
+use guest_root::parts::{self, OWN_DIRS};
+use guest_root::place::{DISK, IMAGE, PROC, ROOT};
+use rustix::fs::{FileType, Mode, OFlags, makedev, mknodat, open};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, OpenTreeFlags, UnmountFlags, open_tree, unmount};
+use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
 use rustix::process::{chdir, fchdir, pivot_root};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
-
-const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
-const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
-const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
-const NOATIME: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOATIME;
-const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
-
-/// Options that let kernels of all ages agree on one disk, named although some are defaults.
-const OVERLAY_OPTIONS: [(&CStr, &CStr); 7] = [
-    (c"lowerdir", IMAGE),
-    (c"upperdir", c"/disk/upper"),
-    (c"workdir", c"/disk/work"),
-    (c"index", c"off"),
-    (c"metacopy", c"off"),
-    (c"redirect_dir", c"off"),
-    (c"xino", c"off"),
-];
 
 /// Device nodes of `/dev`: name, major, minor. Source: OCI runtime spec, "Default Devices".
 const DEVICES: [(&CStr, u32, u32); 6] = [
@@ -50,33 +31,12 @@ const DEVICES: [(&CStr, u32, u32); 6] = [
     (c"tty", 5, 0),
 ];
 
-/// Links of `/dev`: name and target. Source: OCI runtime spec, "Dev symbolic links".
-const LINKS: [(&CStr, &CStr); 5] = [
-    (c"fd", c"/proc/self/fd"),
-    (c"stdin", c"/proc/self/fd/0"),
-    (c"stdout", c"/proc/self/fd/1"),
-    (c"stderr", c"/proc/self/fd/2"),
-    (c"ptmx", c"pts/ptmx"),
-];
-
-/// Directories for the guest init's sockets, one file system under two names.
-const OWN_DIRS: [&CStr; 2] = [c".fly", c".dormouse"];
-
-/// Place of the tools in the first of them; the guest init adds it to `PATH`.
-const TOOLS: &CStr = c"bin";
-
-/// A link in both of them to the tool that everybody needs: name and target.
-const OWN_LINK: (&CStr, &CStr) = (c"dm", c"/.fly/bin/dm");
-
-/// Mount options as text, made before the clone.
+/// What the root is to be like.
 #[derive(Debug)]
 pub(super) struct Words {
     /// Host id of the guest's root.
     id: u32,
-    id_text: CString,
-    /// Host id of the guest's group `tty` (5).
-    tty_text: CString,
-    shm_size: CString,
+    pub(super) parts: parts::Words,
     /// The program is an init and wants a `/run` that is empty at each start.
     has_fresh_run: bool,
 }
@@ -84,22 +44,7 @@ pub(super) struct Words {
 impl Words {
     /// For a guest whose root is `id` on the host, with so much RAM.
     pub(super) fn new(id: u32, ram_bytes: u64, has_fresh_run: bool) -> Self {
-        let text = |number: u64| CString::new(number.to_string()).expect("digits hold no zero");
-        Self {
-            id,
-            id_text: text(u64::from(id)),
-            tty_text: text(u64::from(id) + 5),
-            // Half of the RAM, as a Linux box has it; it counts as the machine's RAM.
-            shm_size: text(ram_bytes / 2),
-            has_fresh_run,
-        }
-    }
-
-    /// Options of a tmpfs that belongs to the guest's root.
-    pub(super) fn tmpfs<'a>(&'a self, mode: &'a CStr, size: &'a CStr) -> Fs<'a, 4> {
-        let options =
-            [(c"uid", &*self.id_text), (c"gid", &*self.id_text), (c"mode", mode), (c"size", size)];
-        Fs { name: c"tmpfs", options }
+        Self { id, parts: parts::Words::new(id, ram_bytes), has_fresh_run }
     }
 }
 
@@ -129,23 +74,23 @@ pub(super) fn build(plan: &Plan) -> Result<(), Failure> {
 /// Mounts all that is not the disk's.
 fn stage(plan: &Plan) -> Result<Staged, Failure> {
     attach_at(&plan.image, IMAGE).map_err(Step::Layers.failed())?;
-    let proc_mount = mount_proc(PROC).map_err(Step::Proc.failed())?;
-    let sys_mount = mount_sys().map_err(Step::Sys.failed())?;
-    let dev = mount_dev(&plan.root)?;
+    let proc_mount = parts::mount_proc(PROC).map_err(Step::Proc.failed())?;
+    let sys_mount =
+        parts::mount_sys(MountAttrFlags::MOUNT_ATTR_RDONLY).map_err(Step::Sys.failed())?;
+    let dev = mount_dev(&plan.root.parts)?;
     masks::apply(&proc_mount, &dev).map_err(Step::Mask.failed())?;
     masks::apply_sys(&sys_mount).map_err(Step::Mask.failed())?;
-    let own_dirs = mount_own_dirs(plan).map_err(Step::OwnDirs.failed())?;
-    let run = plan.root.has_fresh_run.then(|| mount_run(&plan.root)).transpose();
+    let own_dirs = parts::mount_own_dirs(plan.tools.as_ref(), &plan.root.parts)
+        .map_err(Step::OwnDirs.failed())?;
+    let run = plan.root.has_fresh_run.then(|| parts::mount_run(&plan.root.parts)).transpose();
     Ok(Staged { proc_mount, sys_mount, dev, own_dirs, run: run.map_err(Step::Run.failed())? })
 }
 
 /// Joins image and disk at [`ROOT`] and returns its directory.
 fn overlay(disk: &OwnedFd) -> Result<OwnedFd, Failure> {
     attach_at(disk, DISK).map_err(Step::Layers.failed())?;
-    let overlay = Fs { name: c"overlay", options: OVERLAY_OPTIONS };
-    let mount = overlay.mount(NODEV | NOATIME).map_err(Step::Overlay.failed())?;
-    let flags = fstatvfs(&mount).map_err(Step::Overlay.failed())?.f_flag;
-    if flags.contains(StatVfsMountFlags::RDONLY) {
+    let mount = parts::mount_overlay().map_err(Step::Overlay.failed())?;
+    if parts::is_read_only(&mount).map_err(Step::Overlay.failed())? {
         return Err(Step::OverlayReadOnly.failed()(Errno::ROFS));
     }
     attach_at(&mount, ROOT).map_err(Step::Overlay.failed())?;
@@ -173,24 +118,11 @@ impl Staged {
     }
 }
 
-/// Mounts a `/proc` of this process's pid namespace.
-pub(super) fn mount_proc(path: &CStr) -> Result<OwnedFd, Errno> {
-    let mount = Fs { name: c"proc", options: [] }.mount(NOSUID | NODEV | NOEXEC)?;
-    attach_at(&mount, path)?;
-    Ok(mount)
-}
-
-/// Mounts a `/sys` that shows this process's network.
-fn mount_sys() -> Result<OwnedFd, Errno> {
-    let mount = Fs { name: c"sysfs", options: [] }.mount(NOSUID | NODEV | NOEXEC | RDONLY)?;
-    attach_at(&mount, SYS)?;
-    Ok(mount)
-}
-
 /// A `/dev` with the guest's few devices. Nodes are made here, while this process still has the
 /// host's rights; in the guest's user namespace nobody can.
-fn mount_dev(words: &Words) -> Result<OwnedFd, Failure> {
-    let dev = words.tmpfs(c"755", c"64m").mount(NOSUID).map_err(Step::Dev.failed())?;
+fn mount_dev(words: &parts::Words) -> Result<OwnedFd, Failure> {
+    let dev = words.tmpfs(c"755", c"64m").mount(MountAttrFlags::MOUNT_ATTR_NOSUID);
+    let dev = dev.map_err(Step::Dev.failed())?;
     let mode = Mode::from_raw_mode(0o666);
     // Modes are meant as written; the guest gets its usual mask afterwards.
     let umask = rustix::process::umask(Mode::empty());
@@ -199,69 +131,8 @@ fn mount_dev(words: &Words) -> Result<OwnedFd, Failure> {
             .map_err(Step::DevNode.failed())?;
     }
     rustix::process::umask(umask);
-    let fill = || {
-        for (name, target) in LINKS {
-            symlinkat(target, &dev, name)?;
-        }
-        attach_at(&dev, DEV)?;
-        let pts = Fs {
-            name: c"devpts",
-            options: [
-                (c"newinstance", c""),
-                (c"ptmxmode", c"0666"),
-                (c"mode", c"0620"),
-                (c"gid", &words.tty_text),
-            ],
-        };
-        let shm = words.tmpfs(c"1777", &words.shm_size);
-        let mqueue = Fs { name: c"mqueue", options: [] };
-        attach(&pts.mount(NOSUID | NOEXEC)?, make_dir(&dev, c"pts")?)?;
-        attach(&shm.mount(NOSUID | NODEV | NOEXEC)?, make_dir(&dev, c"shm")?)?;
-        attach(&mqueue.mount(NOSUID | NODEV | NOEXEC)?, make_dir(&dev, c"mqueue")?)
-    };
-    fill().map_err(Step::Dev.failed())?;
+    parts::complete_dev(&dev, words).map_err(Step::Dev.failed())?;
     Ok(dev)
-}
-
-/// A directory for the guest init's socket, with the tools below it.
-fn mount_own_dirs(plan: &Plan) -> Result<OwnedFd, Errno> {
-    let own_dirs = plan.root.tmpfs(c"755", c"1m").mount(NOSUID | NODEV | NOEXEC)?;
-    if let Some(tools) = &plan.tools {
-        // Kernels before 6.15 attach nothing to a mount that is itself attached nowhere.
-        attach_at(&own_dirs, OWN)?;
-        attach(tools, make_dir(&own_dirs, TOOLS)?)?;
-        let (name, target) = OWN_LINK;
-        symlinkat(target, &own_dirs, name)?;
-    }
-    Ok(own_dirs)
-}
-
-/// `/run` and `/run/lock`, empty at each start, as an init expects them, and the file that tells it
-/// where it is. Source: systemd's "Container Interface", `/run/host/container-manager`.
-fn mount_run(words: &Words) -> Result<OwnedFd, Errno> {
-    let run = words.tmpfs(c"755", c"20%").mount(NOSUID | NODEV)?;
-    attach_at(&run, RUN)?;
-    let lock = words.tmpfs(c"1777", c"5m").mount(NOSUID | NODEV | NOEXEC)?;
-    attach(&lock, make_dir(&run, c"lock")?)?;
-    mkdirat(&run, c"host", Mode::from_raw_mode(0o755))?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = openat(&run, c"host/container-manager", flags, Mode::from_raw_mode(0o644))?;
-    rustix::io::write(file, b"dormouse\n")?;
-    Ok(run)
-}
-
-/// Another mount of what `mount`, attached already, shows.
-pub(super) fn copy_of(mount: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(mount, c"", flags)
-}
-
-/// A new directory, opened for mounting on it.
-pub(super) fn make_dir(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
-    mount_point(parent, name)
 }
 
 /// Makes `root` the root; the old one, with everything attached below it, is gone.

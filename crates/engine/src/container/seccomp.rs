@@ -11,6 +11,6 @@ mod tests;
 use crate::sys::BpfInstruction;
 
 /// The filter that every machine gets.
-pub(super) fn filter() -> Vec<BpfInstruction> {
+pub(crate) fn filter() -> Vec<BpfInstruction> {
     compile::compile(&profile::segments())
 }

@@ -72,7 +72,11 @@ impl Guest<'_> {
                 };
                 self.connection.send(&FromGuest::Answer { id, answer })
             }
-            ToGuest::Signal { .. }
+            ToGuest::Furnish(_) => {
+                self.connection.send(&FromGuest::Unknown { what: "furnish".to_owned() })
+            }
+            ToGuest::Clock { .. }
+            | ToGuest::Signal { .. }
             | ToGuest::Resize { .. }
             | ToGuest::End { .. }
             | ToGuest::Reset { .. }

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use guest_proto::Orders;
 use shim_proto::RunSpec;
-use shim_proto::spec::{ContainerSpec, EngineSpec, Limits, LogSpec};
+use shim_proto::spec::{ContainerSpec, EngineSpec, Limits, LogSpec, MicrovmSpec, TemplateSpec};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,15 @@ impl World {
     }
 
     pub(crate) fn dressed(dress: Dress) -> Self {
+        Self::made(dress, 1)
+    }
+
+    /// One whose machine has a disk of so many GiB.
+    pub(crate) fn with_disk(gib: u32) -> Self {
+        Self::made(|_| {}, gib)
+    }
+
+    fn made(dress: Dress, disk_gib: u32) -> Self {
         place::leave_mounts();
         let dir = tempfile::Builder::new().prefix("dm-shim-").tempdir().expect("a directory");
         let n = N_WORLDS.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +61,7 @@ impl World {
         });
         let slot = Slot::new(ID_BASE);
         let world = Self { dir, image, slot, name, n_runs: AtomicU32::new(0) };
-        world.make_disk();
+        world.make_disk(disk_gib);
         world
     }
 
@@ -60,11 +69,11 @@ impl World {
         self.dir.path().join(name)
     }
 
-    fn make_disk(&self) {
+    fn make_disk(&self, gib: u32) {
         let store = disk::DiskStore::open(self.dir.path()).expect("a store");
         let machine = MACHINE.parse().expect("a machine id");
         let digest = format!("sha256:{}", "0".repeat(64)).parse().expect("a digest");
-        store.create(&machine, 1, &digest).expect("a disk");
+        store.create(&machine, gib, &digest).expect("a disk");
     }
 
     pub(crate) fn disk_path(&self) -> PathBuf {
@@ -104,6 +113,22 @@ impl World {
             },
             stop_signal: 15,
         }
+    }
+
+    /// The same run in a virtual machine.
+    pub(crate) fn in_vm(&self, spec: RunSpec, template: &TemplateSpec) -> RunSpec {
+        let microvm = MicrovmSpec {
+            disk_path: self.disk_path(),
+            image_path: self.path("image.erofs"),
+            qemu_path: crate::template::qemu_path(),
+            template: template.clone(),
+            netns_path: self.slot.network(),
+            link: None,
+            uid: ID_BASE,
+            cgroup: self.cgroup(),
+            reset_disk: false,
+        };
+        RunSpec { engine: EngineSpec::Microvm(microvm), ..spec }
     }
 
     pub(crate) fn cgroup(&self) -> String {

@@ -18,8 +18,8 @@ mod limits;
 mod make;
 
 pub use devices::DeviceGuard;
-pub(super) use devices::DeviceProgram;
-pub(super) use hierarchies::Hierarchies;
+pub(crate) use devices::DeviceProgram;
+pub(crate) use hierarchies::Hierarchies;
 
 use crate::error::EngineError;
 use files::{open_for_writing, read_number, read_pair, remove_tree};
@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 /// A machine's cgroup, one directory per hierarchy.
 #[derive(Debug)]
-pub(super) struct Cgroup {
+pub(crate) struct Cgroup {
     /// Every directory, to be removed at the end.
     dirs: Vec<PathBuf>,
     /// v1 directories that the child joins by itself.
@@ -51,7 +51,7 @@ pub(super) struct Cgroup {
 
 /// A cgroup that belongs to a program that is an init.
 #[derive(Debug)]
-pub(super) enum Delegated {
+pub(crate) enum Delegated {
     /// The v2 directory, to be cloned into.
     V2(OwnedFd),
     /// `tasks` of a directory in the v1 hierarchy of inits, to be joined by writing `0`.
@@ -78,63 +78,63 @@ impl Source {
 
 impl Cgroup {
     /// The v2 directory to clone the child into.
-    pub(super) fn entry(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn entry(&self) -> Option<BorrowedFd<'_>> {
         self.entry.as_ref().map(OwnedFd::as_fd)
     }
 
     /// Takes what belongs to the program that is an init.
-    pub(super) fn take_delegated(&mut self) -> Option<Delegated> {
+    pub(crate) fn take_delegated(&mut self) -> Option<Delegated> {
         self.delegated.take()
     }
 
     /// Whether device nodes of the host cannot be opened, so that making them does no harm.
-    pub(super) fn guards_devices(&self) -> bool {
+    pub(crate) fn guards_devices(&self) -> bool {
         self.guards_devices
     }
 
     /// Opens the files by which the child joins the v1 directories: it writes `0` to each while it
     /// has no threads.
-    pub(super) fn open_v1_doors(&self) -> Result<Vec<OwnedFd>, EngineError> {
+    pub(crate) fn open_v1_doors(&self) -> Result<Vec<OwnedFd>, EngineError> {
         self.v1_dirs.iter().map(|dir| open_for_writing(&dir.join("tasks"))).collect()
     }
 
     /// Freezes every process; `false` when this host has no freezer.
-    pub(super) fn freeze(&self) -> Result<bool, EngineError> {
+    pub(crate) fn freeze(&self) -> Result<bool, EngineError> {
         self.freezer.as_ref().map_or(Ok(false), |freezer| freezer.freeze().map(|()| true))
     }
 
     /// Thaws every process.
-    pub(super) fn thaw(&self) -> Result<(), EngineError> {
+    pub(crate) fn thaw(&self) -> Result<(), EngineError> {
         self.freezer.as_ref().map_or(Ok(()), Freezer::thaw)
     }
 
     /// Sends SIGKILL to every process, where the kernel can do that in one go.
-    pub(super) fn kill(&self) -> Result<(), EngineError> {
+    pub(crate) fn kill(&self) -> Result<(), EngineError> {
         self.kill_file.as_ref().map_or(Ok(()), |path| files::write(path, "1"))
     }
 
     /// CPU time in microseconds.
-    pub(super) fn cpu_us(&self) -> Result<u64, EngineError> {
+    pub(crate) fn cpu_us(&self) -> Result<u64, EngineError> {
         self.cpu_source.as_ref().map_or(Ok(0), Source::read)
     }
 
     /// RAM in bytes, page cache included.
-    pub(super) fn ram_bytes(&self) -> Result<u64, EngineError> {
+    pub(crate) fn ram_bytes(&self) -> Result<u64, EngineError> {
         self.ram_source.as_ref().map_or(Ok(0), Source::read)
     }
 
     /// Processes and threads.
-    pub(super) fn pids(&self) -> Result<u64, EngineError> {
+    pub(crate) fn pids(&self) -> Result<u64, EngineError> {
         self.pids_source.as_ref().map_or(Ok(0), |path| read_number(path))
     }
 
     /// Processes that the kernel killed for want of RAM.
-    pub(super) fn oom_kills(&self) -> Result<u64, EngineError> {
+    pub(crate) fn oom_kills(&self) -> Result<u64, EngineError> {
         self.oom_source.as_ref().map_or(Ok(0), |path| read_pair(path, "oom_kill"))
     }
 
     /// Removes the directories; tries all of them and returns the first error.
-    pub(super) fn remove(&mut self) -> Result<(), EngineError> {
+    pub(crate) fn remove(&mut self) -> Result<(), EngineError> {
         self.entry = None;
         self.delegated = None;
         let mut result = Ok(());
@@ -146,7 +146,7 @@ impl Cgroup {
 }
 
 /// Removes the cgroup `name` from every hierarchy, with what is in it.
-pub(super) fn remove_everywhere(hierarchies: &Hierarchies, name: &str) -> Result<(), EngineError> {
+pub(crate) fn remove_everywhere(hierarchies: &Hierarchies, name: &str) -> Result<(), EngineError> {
     let v2 = hierarchies.v2.iter().map(|v2| &v2.path);
     // The v2 tree first: removing there kills what is left.
     let roots =
@@ -155,7 +155,7 @@ pub(super) fn remove_everywhere(hierarchies: &Hierarchies, name: &str) -> Result
 }
 
 /// What this host can enforce: limits, and freezing.
-pub(super) fn abilities(hierarchies: &Hierarchies) -> (bool, bool) {
+pub(crate) fn abilities(hierarchies: &Hierarchies) -> (bool, bool) {
     let has = |c| hierarchies.v1_of(c).is_some() || hierarchies.v2_has(c);
     let enforces = [Controller::Memory, Controller::Cpu, Controller::Pids].into_iter().all(has);
     (enforces, hierarchies.v2.is_some() || hierarchies.v1_of(Controller::Freezer).is_some())

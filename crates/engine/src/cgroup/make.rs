@@ -18,7 +18,7 @@ const PID1_LEAF: &str = "pid1";
 impl Cgroup {
     /// Makes the cgroup `name` in each hierarchy that is needed and sets its limits. With
     /// `delegate_to`, a program that is an init gets a sub-cgroup owned by that id.
-    pub(in super::super) fn make(
+    pub(crate) fn make(
         hierarchies: &Hierarchies,
         devices: Option<&DeviceProgram>,
         name: &str,

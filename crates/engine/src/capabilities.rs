@@ -1,6 +1,6 @@
 //! The capabilities that a guest's root keeps: Docker's default set.
 
-use super::report::{Failure, Step};
+use crate::report::{Failure, Step};
 use rustix::io::Errno;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
@@ -28,12 +28,18 @@ const NUMBER_MAX: u32 = 63;
 
 /// What a guest's root keeps. Where no cgroup controller guards devices, nobody may make nodes: then
 /// those of `/dev` are all there are.
-pub(super) const fn for_host(guards_devices: bool) -> CapabilitySet {
+pub(crate) const fn for_host(guards_devices: bool) -> CapabilitySet {
     if guards_devices { DEFAULT } else { DEFAULT.difference(CapabilitySet::MKNOD) }
 }
 
 /// Drops all but `kept`, for this process and whatever it executes.
-pub(super) fn keep(kept: CapabilitySet) -> Result<(), Errno> {
+pub(crate) fn keep(kept: CapabilitySet) -> Result<(), Errno> {
+    keep_at_most(kept)?;
+    hold(kept)
+}
+
+/// Whatever this process executes gets no more than `kept`.
+pub(crate) fn keep_at_most(kept: CapabilitySet) -> Result<(), Errno> {
     for number in 0..=NUMBER_MAX {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         if kept.contains(capability) {
@@ -48,6 +54,11 @@ pub(super) fn keep(kept: CapabilitySet) -> Result<(), Errno> {
     }
     // Kernels before 4.3 have no ambient set to clear.
     clear_ambient_capability_set().ok();
+    Ok(())
+}
+
+/// Holds `kept` and no more from now on.
+pub(crate) fn hold(kept: CapabilitySet) -> Result<(), Errno> {
     let sets =
         CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets)
@@ -55,7 +66,7 @@ pub(super) fn keep(kept: CapabilitySet) -> Result<(), Errno> {
 
 /// Runs `act` with file system rights of `id`, so that what it makes belongs to the guest's root,
 /// and still with every capability: changing the id drops those that concern files.
-pub(super) fn with_file_ids<T>(
+pub(crate) fn with_file_ids<T>(
     id: u32,
     act: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<T, Failure> {

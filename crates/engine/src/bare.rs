@@ -7,6 +7,7 @@
 
 use crate::error::EngineError;
 use crate::sys;
+use guest_root::place;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, open};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
@@ -14,36 +15,18 @@ use rustix::mount::{
 };
 use rustix::process::{fchdir, pivot_root};
 use rustix::thread::UnshareFlags;
-use std::ffi::CStr;
 use std::os::fd::{AsFd as _, OwnedFd};
-
-/// Where a child attaches the image's layer.
-pub(super) const IMAGE: &CStr = c"/image";
-/// Where a child attaches the machine's disk.
-pub(super) const DISK: &CStr = c"/disk";
-/// Where a child attaches the overlay of both.
-pub(super) const ROOT: &CStr = c"/root";
-/// Where a child keeps `/proc` until it has a root.
-pub(super) const PROC: &CStr = c"/proc";
-/// Where a child keeps `/sys` until it has a root.
-pub(super) const SYS: &CStr = c"/sys";
-/// Where a child keeps `/dev` until it has a root.
-pub(super) const DEV: &CStr = c"/dev";
-/// Where a child keeps `/run` until it has a root.
-pub(super) const RUN: &CStr = c"/run";
-/// Where a child keeps `/.fly` until it has a root.
-pub(super) const OWN: &CStr = c"/own";
 
 /// The empty namespace, and the one the shim lives in.
 #[derive(Debug)]
-pub(super) struct BareNamespace {
+pub(crate) struct BareNamespace {
     home: OwnedFd,
     bare: OwnedFd,
 }
 
 impl BareNamespace {
     /// Makes the namespace. The caller ends where it was, but with a `CLONE_FS` of its own.
-    pub(super) fn new() -> Result<Self, EngineError> {
+    pub(crate) fn new() -> Result<Self, EngineError> {
         let home = own_mount_namespace()
             .map_err(EngineError::namespace("open this process's mount namespace"))?;
         sys::unshare(UnshareFlags::NEWNS)
@@ -56,10 +39,13 @@ impl BareNamespace {
     }
 
     /// Runs `act` in the empty namespace. A child that `act` clones stays there.
-    pub(super) fn within<T>(
+    pub(crate) fn within<T>(
         &self,
         act: impl FnOnce() -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
+        // The kernel moves no thread that shares its root with another one, and one that was joined just
+        // now may still be on its way out.
+        sys::unshare(UnshareFlags::FS).map_err(EngineError::namespace("own a file system view"))?;
         sys::join_namespace(self.bare.as_fd())
             .map_err(EngineError::namespace("enter the empty mount namespace"))?;
         let result = act();
@@ -83,7 +69,7 @@ fn empty_this_namespace() -> rustix::io::Result<OwnedFd> {
     fsconfig_set_string(&context, "mode", "700")?;
     fsconfig_create(&context)?;
     let root = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    for place in [IMAGE, DISK, ROOT, PROC, SYS, DEV, RUN, OWN] {
+    for place in place::ALL {
         let name = &place.to_bytes()[1..];
         mkdirat(&root, name, Mode::RWXU)?;
     }

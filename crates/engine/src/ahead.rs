@@ -1,8 +1,8 @@
 //! What a pooled shim makes before it knows its run.
 
-use super::bare::BareNamespace;
-use super::cgroup::{DeviceProgram, Hierarchies};
-use super::seccomp;
+use crate::bare::BareNamespace;
+use crate::cgroup::{DeviceProgram, Hierarchies};
+use crate::container::seccomp;
 use crate::error::EngineError;
 use crate::sys::BpfInstruction;
 
@@ -13,12 +13,12 @@ pub struct Ahead {
 }
 
 #[derive(Debug)]
-pub(super) struct Made {
-    pub(super) bare: BareNamespace,
-    pub(super) hierarchies: Hierarchies,
-    pub(super) filter: Vec<BpfInstruction>,
+pub(crate) struct Made {
+    pub(crate) bare: BareNamespace,
+    pub(crate) hierarchies: Hierarchies,
+    pub(crate) filter: Vec<BpfInstruction>,
     /// What confines devices where v1 does not; `None` too where the kernel refuses it.
-    pub(super) devices: Option<DeviceProgram>,
+    pub(crate) devices: Option<DeviceProgram>,
 }
 
 impl Ahead {
@@ -39,7 +39,7 @@ impl Ahead {
     }
 
     /// What has been made, now if not before.
-    pub(super) fn ensure(&mut self) -> Result<&Made, EngineError> {
+    pub(crate) fn ensure(&mut self) -> Result<&Made, EngineError> {
         if self.made.is_none() {
             let hierarchies = Hierarchies::detect()?;
             self.made = Some(Made {

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::os::fd::AsFd;
 
 /// Bytes of a record. Writes of this size to a pipe are atomic.
-pub(super) const RECORD_BYTES: usize = 16;
+pub(crate) const RECORD_BYTES: usize = 16;
 
 /// The steps of the child, in order.
 macro_rules! steps {
@@ -16,13 +16,13 @@ macro_rules! steps {
         /// A step of the child; its text continues "the machine's first process could not …".
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
-        pub(super) enum Step { $($name,)* }
+        pub(crate) enum Step { $($name,)* }
 
         impl Step {
             const ALL: &[(Self, &str)] = &[$((Self::$name, $text),)*];
 
             /// What could not be done.
-            pub(super) const fn text(self) -> &'static str {
+            pub(crate) const fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
         }
@@ -51,6 +51,8 @@ steps! {
     HostName = "set its host name",
     Pid1 = "start the program's own PID 1 environment",
     Pid1Cgroup = "mount the delegated cgroup",
+    MonitorRoot = "build the root of the virtual machine's monitor",
+    MonitorUser = "become the user of the virtual machine's monitor",
     UserNamespace = "join its user namespace",
     Ids = "become the guest's root",
     Capabilities = "drop its capabilities",
@@ -61,6 +63,7 @@ steps! {
     Descriptors = "arrange its descriptors",
     Seccomp = "install the system call filter",
     Exec = "execute the guest init",
+    MonitorExec = "execute the virtual machine's monitor",
 }
 
 impl Step {
@@ -72,7 +75,7 @@ impl Step {
 /// Parts of the way that are timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     /// The child runs.
     Cloned,
     /// In its cgroups and network namespace.
@@ -104,21 +107,21 @@ impl Moment {
 
 /// A step and why it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) step: Step,
-    pub(super) errno: Errno,
+pub(crate) struct Failure {
+    pub(crate) step: Step,
+    pub(crate) errno: Errno,
 }
 
 impl Step {
     /// Wraps the error of this step; made for `map_err`.
-    pub(super) fn failed(self) -> impl FnOnce(Errno) -> Failure {
+    pub(crate) fn failed(self) -> impl FnOnce(Errno) -> Failure {
         move |errno| Failure { step: self, errno }
     }
 }
 
 /// A record as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Record {
+pub(crate) enum Record {
     /// A part of the way, or a wait, ended at this monotonic time in nanoseconds.
     Passed { part: Option<&'static str>, at_ns: u64 },
     /// The child has failed.
@@ -126,19 +129,19 @@ pub(super) enum Record {
 }
 
 /// Monotonic time in nanoseconds.
-pub(super) fn monotonic_ns() -> u64 {
+pub(crate) fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 /// Writes that `moment` has passed. Losing it costs a figure, so the error is not one.
-pub(super) fn passed(pipe: impl AsFd, moment: Moment) {
+pub(crate) fn passed(pipe: impl AsFd, moment: Moment) {
     send(pipe, 0, moment as u8, 0);
 }
 
 /// Writes the failure. There is nobody else to tell when that fails.
-pub(super) fn failed(pipe: impl AsFd, failure: Failure) {
+pub(crate) fn failed(pipe: impl AsFd, failure: Failure) {
     send(pipe, 1, failure.step as u8, failure.errno.raw_os_error());
 }
 
@@ -153,7 +156,7 @@ fn send(pipe: impl AsFd, kind: u8, id: u8, errno: i32) {
 
 impl Record {
     /// Reads a record; `None` when it is not one that [`send`] wrote.
-    pub(super) fn parse(bytes: &[u8; RECORD_BYTES]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8; RECORD_BYTES]) -> Option<Self> {
         let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
         match bytes[0] {
             0 => {

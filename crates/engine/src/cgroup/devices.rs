@@ -129,7 +129,7 @@ fn rules() -> Vec<Instruction> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::cgroup::files::{make_dir, open_dir, remove_tree};
+    use crate::cgroup::files::{make_dir, open_dir, remove_tree};
     use std::path::PathBuf;
     use std::process::Command;
 
