@@ -267,13 +267,10 @@ fn engine(wish: Option<&str>) -> Result<EngineKind, Problem> {
     match wish {
         None | Some("" | "auto" | "container") => Ok(EngineKind::Container),
         Some("fake") => Ok(EngineKind::Fake),
-        Some("microvm") => Err(Problem::unsupported(
-            "config.engine",
-            "leave `engine` out, or use `container`; `dormouse doctor` says what this host can run",
-        )),
+        Some("microvm") => Ok(EngineKind::Microvm),
         Some(other) => {
             Err(Problem::invalid("invalid_engine", format!("config.engine `{other}` is unknown"))
-                .hint("use `auto` or `container`"))
+                .hint("use `auto`, `container` or `microvm`"))
         }
     }
 }

@@ -59,6 +59,12 @@ pub enum ControlError {
         /// What to do instead.
         hint: String,
     },
+    /// What virtual machines are made of cannot be had.
+    #[error("{message}")]
+    Vm {
+        /// A sentence.
+        message: String,
+    },
     /// What was sealed cannot be opened.
     #[error("{message}")]
     Sealed {

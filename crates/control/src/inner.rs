@@ -14,6 +14,7 @@ use crate::proxy::Proxy;
 use crate::pulls::Pulls;
 use crate::shim::ShimPool;
 use crate::vault::Vault;
+use crate::vms::{VmConfig, Vms};
 use crate::watch::Watchers;
 use model::{BootId, EventId, InstanceTag, MachineId, RunId, UnixMs, VersionId};
 use std::collections::HashMap;
@@ -52,6 +53,8 @@ pub struct ControlConfig {
     pub host_cpus: u64,
     /// Region that this host answers for.
     pub region: String,
+    /// Where virtual machines come from.
+    pub vm: VmConfig,
     /// Address on which visitors of services are awaited, if they are.
     pub door_address: Option<IpAddr>,
 }
@@ -72,6 +75,7 @@ pub(crate) struct Inner {
     pub(crate) egress_rules: EgressRules,
     pub(crate) slots: net::SlotPool,
     pub(crate) shims: Arc<ShimPool>,
+    pub(crate) vms: Vms,
     pub(crate) capacity: Arc<Capacity>,
     pub(crate) vault: Vault,
     pub(crate) watchers: Watchers,

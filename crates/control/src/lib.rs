@@ -17,6 +17,7 @@
 //! * `pressure`: what happens before the data file system is full.
 //! * `pulls`: images from registries.
 //! * `recover`: starting is recovering.
+//! * `vms`: what virtual machines are copies of.
 
 mod app_secrets;
 mod capacity;
@@ -45,6 +46,7 @@ mod pulls;
 mod recover;
 mod shim;
 mod vault;
+mod vms;
 mod watch;
 
 pub use app_secrets::{AppSecret, AppSecrets, SECRET_BYTES_MAX, SECRETS_BYTES_MAX, SECRETS_MAX};
@@ -76,3 +78,4 @@ pub use pulls::ImageSettings;
 pub use recover::Parts;
 pub use store::EventsOf;
 pub use vault::SECRETS_KEY_FILE;
+pub use vms::VmConfig;

@@ -3,11 +3,11 @@
 use crate::app_secrets::RunSecrets;
 use crate::inner::ControlConfig;
 use guest_proto::message::{FileOrder, HostsLine, Orders};
-use model::spec::{CpuKind, EngineKind, MachineFact, Persist};
+use model::spec::{CpuKind, MachineFact};
 use model::{InstanceTag, Run, RunId};
 use net::router::{DNS_V4, DNS_V6};
 use shim_proto::RunSpec;
-use shim_proto::spec::{ContainerSpec, EngineSpec, FakeSpec, Limits, LogSpec};
+use shim_proto::spec::{EngineSpec, FakeSpec, Limits, LogSpec};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -55,47 +55,25 @@ pub(crate) fn cgroup(instance: &InstanceTag, machine: &model::MachineId) -> Stri
     format!("dormouse-{instance}/{machine}")
 }
 
-/// What one run of the machine needs.
-pub(crate) struct RunPlaces {
-    pub(crate) machine_dir: PathBuf,
-    pub(crate) disk_path: PathBuf,
-    pub(crate) image_path: PathBuf,
-    pub(crate) netns_path: PathBuf,
-    pub(crate) userns_path: PathBuf,
-    pub(crate) id_base: u32,
-}
-
 /// The order for the shim.
 pub(crate) fn run_spec(
     config: &ControlConfig,
     instance: &InstanceTag,
     record: &MachineRecord,
     run: &Run,
-    places: RunPlaces,
+    machine_dir: &Path,
+    engine: EngineSpec,
     secrets: &RunSecrets,
 ) -> RunSpec {
-    let engine = match record.spec.engine {
-        EngineKind::Container | EngineKind::Microvm => EngineSpec::Container(ContainerSpec {
-            disk_path: places.disk_path,
-            image_path: places.image_path,
-            init_path: config.init_path.clone(),
-            netns_path: places.netns_path,
-            userns_path: Some(places.userns_path),
-            id_base: places.id_base,
-            cgroup: cgroup(instance, &record.id),
-            reset_disk: record.spec.rootfs.persist == Persist::Never,
-        }),
-        EngineKind::Fake => EngineSpec::Fake(fake_spec(&record.spec.metadata)),
-    };
     RunSpec {
         run: run.id.to_string(),
         machine: record.id.to_string(),
         instance: instance.to_string(),
         engine,
         socket_path: socket_path(&config.runtime_dir, &run.id),
-        exit_path: exit_path(&places.machine_dir, &run.id),
+        exit_path: exit_path(machine_dir, &run.id),
         log: LogSpec {
-            path: log_path(&places.machine_dir),
+            path: log_path(machine_dir),
             max_bytes: LOG_MAX_BYTES,
             max_files: LOG_MAX_FILES,
         },
@@ -106,7 +84,7 @@ pub(crate) fn run_spec(
 }
 
 /// Knobs of the fake engine, from the labels `fake.<knob>`.
-fn fake_spec(labels: &BTreeMap<String, String>) -> FakeSpec {
+pub(crate) fn fake_spec(labels: &BTreeMap<String, String>) -> FakeSpec {
     let number = |knob: &str| labels.get(knob).and_then(|text| text.parse::<u32>().ok());
     let is_set = |knob: &str| labels.get(knob).is_some_and(|text| text == "true");
     FakeSpec {

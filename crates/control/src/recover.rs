@@ -68,6 +68,7 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
         high_watermark: slots_ready.1,
     };
     let slots = SlotPool::open(&namespaces, Arc::clone(&router), pool)?;
+    let vms = crate::vms::Vms::new(&config, store.instance(), slots.nowhere()?);
     let images = image::ImageStore::open(&config.data_dir, &config.runtime_dir)?;
     let outbox = Outbox::open(&notify, egress, &router)?;
     let pulls = Pulls::open(&settings, egress, &router, &config.data_dir)?;
@@ -79,6 +80,7 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
     Ok(Inner {
         capacity: Capacity::new(config.host_ram_mib, config.host_cpus),
         shims: Arc::new(ShimPool::new(config.shim_path.clone(), store.instance())),
+        vms,
         vault: crate::vault::Vault::new(&config.data_dir),
         watchers: crate::watch::Watchers::default(),
         news: watch::Sender::new(()),

@@ -77,6 +77,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
         host_ram_mib: host::ram_mib()?,
         host_cpus: host::n_cpus(),
         region: options.region.clone(),
+        vm: options.vm_config(),
         door_address: options.proxy.is_on.then(|| host::shown_address(options.proxy.listen)),
     };
     let egress = if options.egress { Egress::Nat } else { Egress::Off };

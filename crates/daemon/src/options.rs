@@ -1,7 +1,7 @@
 //! What an instance is told at its start.
 
 use anyhow::Context as _;
-use control::{ImageSettings, NotifySettings};
+use control::{ImageSettings, NotifySettings, VmConfig};
 use registry::trust::DOCKER_CERTS_DIR;
 use registry::{AllowList, Trust};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,6 +13,9 @@ pub const DATA_DIR: &str = "/var/lib/dormouse";
 
 /// Where runtime directories of instances lie; emptied by a reboot on most hosts.
 pub const RUNTIME_ROOT: &str = "/run/dormouse";
+
+/// QEMU's program, as Debian's package has it.
+const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 
 /// Default address of the API. Source: design, section 8.
 pub const LISTEN: &str = "127.0.0.1:4280";
@@ -32,6 +35,8 @@ pub struct UpOptions {
     pub shim: Option<PathBuf>,
     /// The `dormouse-init` binary; beside this program by default.
     pub init: Option<PathBuf>,
+    /// Where the kernel of virtual machines lies: `/`, or a directory with an unpacked package.
+    pub guest_kernel: PathBuf,
     /// File with the id of the host's boot.
     pub boot_id_file: PathBuf,
     /// Slots kept ready: fewest and most.
@@ -123,6 +128,7 @@ impl UpOptions {
             region: "local".to_owned(),
             shim: None,
             init: None,
+            guest_kernel: PathBuf::from("/"),
             boot_id_file: PathBuf::from("/proc/sys/kernel/random/boot_id"),
             slots_ready: (4, 8),
             images: ImageOptions::default(),
@@ -140,6 +146,7 @@ impl UpOptions {
             "control".to_owned(),
             format!("--listen={}", self.listen),
             format!("--region={}", self.region),
+            format!("--guest-kernel={}", self.guest_kernel.display()),
             format!("--boot-id-file={}", self.boot_id_file.display()),
             format!("--slots-ready={},{}", self.slots_ready.0, self.slots_ready.1),
         ];
@@ -176,6 +183,11 @@ impl UpOptions {
         let named = AllowList::of(self.allow_notify.iter().map(String::as_str));
         let named = named.context("`--allow-notify` cannot be used")?;
         Ok(NotifySettings { named, trust: images.trust.clone() })
+    }
+
+    /// Where virtual machines come from.
+    pub(crate) fn vm_config(&self) -> VmConfig {
+        VmConfig { qemu_path: QEMU.into(), kernel_root: self.guest_kernel.clone() }
     }
 
     /// The shim's binary.

@@ -38,6 +38,13 @@ impl ImageStore {
         })
     }
 
+    /// Where the file of the image is, for those who do not mount it. What is in it is known to be right
+    /// after [`Self::mount`].
+    #[must_use]
+    pub fn file(&self, digest: &Digest) -> PathBuf {
+        self.layout.erofs(digest)
+    }
+
     /// Unmounts the image; does nothing when it is not mounted.
     ///
     /// # Errors

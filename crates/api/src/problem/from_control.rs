@@ -89,6 +89,7 @@ fn answer(error: &ControlError, machine: Option<&MachineId>) -> (StatusCode, Str
         ControlError::Disk(_)
         | ControlError::Net(_)
         | ControlError::Host { .. }
+        | ControlError::Vm { .. }
         | ControlError::Shim { .. }
         | ControlError::Planted { .. }
         | ControlError::ShuttingDown => unavailable(sentence(error)),

@@ -133,7 +133,6 @@ fn unsupported_fields_are_never_ignored() {
         (json!({"init": {"swap_size_mb": 512}}), "`config.init.swap_size_mb`"),
         (json!({"dns": {"dns_forward_rules": [{"basename": "a"}]}}), "dns_forward_rules"),
         (json!({"restart": {"policy": "spot-price"}}), "`config.restart.policy`"),
-        (json!({"engine": "microvm"}), "`config.engine`"),
     ] {
         refuse(extra, 422, "unsupported_field", field);
     }

@@ -13,7 +13,6 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use control::{Control, ControlError, StopOverride, Wanted};
-use model::spec::EngineKind;
 use model::{Depth, MachineId, Want};
 
 /// `POST …/start`: answers when the program runs, or could not be started.
@@ -82,10 +81,10 @@ pub(super) async fn suspend(
     OperateSelf(on): OperateSelf,
     params: Params,
 ) -> Answer {
-    let depth = match (params.text("depth"), on.record.spec.engine) {
-        (Some("freeze"), _) | (None, EngineKind::Container | EngineKind::Fake) => Depth::Freeze,
-        (Some("suspend"), _) | (None, EngineKind::Microvm) => Depth::Suspend,
-        (Some(other), _) => return Err(wrong("depth", other, "freeze or suspend")),
+    let depth = match params.text("depth") {
+        None | Some("freeze") => Depth::Freeze,
+        Some("suspend") => Depth::Suspend,
+        Some(other) => return Err(wrong("depth", other, "freeze or suspend")),
     };
     let id = &on.record.id;
     let wanted = control

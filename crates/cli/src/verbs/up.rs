@@ -27,6 +27,10 @@ pub(crate) struct UpArgs {
     /// The `dormouse-init` program, with `dm` beside it; beside this one by default
     #[arg(long, value_name = "FILE", hide = true)]
     init: Option<PathBuf>,
+    /// Where the kernel of virtual machines lies: a directory with an unpacked package, or `/` for one
+    /// that is installed
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    guest_kernel: PathBuf,
     /// File with the id of the host's boot
     #[arg(long, value_name = "FILE", hide = true)]
     boot_id_file: Option<PathBuf>,
@@ -101,6 +105,7 @@ impl UpArgs {
             region: self.region.clone(),
             shim: self.shim.clone(),
             init: self.init.clone(),
+            guest_kernel: self.guest_kernel.clone(),
             boot_id_file: self.boot_id_file.clone().unwrap_or(default.boot_id_file),
             slots_ready: self.slots_ready.unwrap_or(default.slots_ready),
             images: self.images.options(),

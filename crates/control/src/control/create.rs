@@ -30,6 +30,9 @@ impl Control {
         let app = self.app(&wish.app)?;
         self.give_secrets(&app.name, wish.min_secrets_version, &mut wish.spec)?;
         self.inner.refuse_when_nearly_full()?;
+        if wish.spec.engine == EngineKind::Microvm {
+            self.inner.vms.check()?;
+        }
         let room = self.room_for(&wish)?;
         let image = self.image_of(&wish.spec.image, wish.spec.engine, &wish.access).await?;
         failpoint::hit("create.resolved");

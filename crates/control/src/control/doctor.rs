@@ -1,9 +1,12 @@
 //! What this host can do, what is missing, and how to get it.
 
 use super::Control;
+use crate::error::ControlError;
 use crate::facade::{Finding, FindingLevel};
+use crate::vms::Vms;
 use model::pressure::{NEW_REFUSED_BELOW, Room};
 use net::doctor::Severity;
+use std::io::ErrorKind::NotFound;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -22,6 +25,7 @@ impl Control {
             let mut findings: Vec<Finding> = PROGRAMS.iter().map(program).collect();
             findings.push(free_space(&inner.config.data_dir));
             findings.extend(engine(&inner.config.shim_path));
+            findings.push(microvm(&inner.vms));
             findings.extend(network(inner.router.tag(), inner.egress));
             findings
         });
@@ -69,6 +73,25 @@ fn engine(shim_path: &Path) -> Vec<Finding> {
         let message = format!("{} cannot be asked: {error}", shim_path.display());
         vec![finding("container", FindingLevel::Missing, &message, None)]
     })
+}
+
+/// Whether virtual machines can run here, as far as that shows without one.
+fn microvm(vms: &Vms) -> Finding {
+    let able = vms.check().and_then(|()| {
+        let tun = Path::new("/dev/net/tun");
+        if tun.exists() { Ok(()) } else { Err(ControlError::host("find", tun, NotFound.into())) }
+    });
+    match able {
+        Ok(()) => {
+            let message = "virtual machines can run, with an emulated processor: slower by far, and \
+                           QEMU calls it no boundary of security";
+            finding("microvm", FindingLevel::Degraded, message, None)
+        }
+        Err(error) => {
+            let hint = error.advice().hint.to_owned();
+            finding("microvm", FindingLevel::Missing, &error.to_string(), Some(hint))
+        }
+    }
 }
 
 fn network(tag: &model::InstanceTag, egress: net::router::Egress) -> Vec<Finding> {

@@ -71,6 +71,9 @@ impl ControlError {
             ),
             Self::Invalid { code, hint, .. } => Advice::caller(code, hint),
             Self::Unfit { code, hint, .. } => Advice::caller(code, hint),
+            Self::Vm { .. } => {
+                Advice::host("microvm", "`dormouse doctor` says what this host lacks").retryable()
+            }
             Self::Sealed { .. } => Advice::host(
                 "secrets_unreadable",
                 "bring `secrets.key` of the data directory back, or set the secrets anew and update \

@@ -1,5 +1,6 @@
-//! What a request must pass before it becomes an event: the gates, room on the host, a slot.
+//! What a request must pass before it becomes an event: the gates, room on the host, a place on the network.
 
+use super::place::Place;
 use super::task::Task;
 use crate::error::ControlError;
 use crate::facade::StopOverride;
@@ -9,7 +10,7 @@ use model::admit::LeaseHeld;
 use model::admit::calls::Call;
 use model::cause::CauseClass;
 use model::event::StopOrder;
-use model::spec::{EngineKind, GuestSize};
+use model::spec::GuestSize;
 use model::{
     Admission, Cause, Event, GateFacts, PerMille, Refused, RunSeed, UnixMs, Want, admit,
     admit_call, step,
@@ -150,18 +151,16 @@ impl Task {
             .then(|| LeaseHeld { owner: lease.owner.clone(), expires_at: lease.expires_at })
     }
 
-    /// Chance and facts for a run; takes a slot when a run may begin.
+    /// Chance and facts for a run; takes a place when a run may begin.
     pub(super) fn seed(&mut self, may_begin: bool) -> Result<RunSeed, ControlError> {
-        let needs_slot =
-            may_begin && self.record.spec.engine == EngineKind::Container && self.slot.is_none();
-        if needs_slot {
+        if may_begin && self.place.is_none() {
             let began = Instant::now();
-            self.slot = Some(self.inner.slots.take()?);
+            self.place = Place::take(&self.inner.slots, self.record.spec.engine)?;
             self.timings.add_net(began);
         }
         Ok(RunSeed {
             run: new_run_id(model::clock::now()),
-            slot: self.slot.as_ref().map(net::Slot::id),
+            slot: self.place.as_ref().map(Place::id),
             boot: self.inner.config.boot.clone(),
         })
     }

@@ -1,5 +1,6 @@
 //! Taking over a machine from an earlier control process.
 
+use super::place::Place;
 use super::shim_news::has_not_begun;
 use super::task::Task;
 use crate::{leftovers, orders};
@@ -35,7 +36,7 @@ impl Task {
         if self.reservation.is_none() {
             self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
         }
-        self.adopt_slot(run);
+        self.adopt_place(run);
         if self.find(run).await {
             return;
         }
@@ -47,12 +48,12 @@ impl Task {
         }
     }
 
-    fn adopt_slot(&mut self, run: &Run) {
+    fn adopt_place(&mut self, run: &Run) {
         let Some(id) = run.slot else { return };
-        match self.inner.slots.adopt(id) {
-            Ok(slot) => self.slot = Some(slot),
+        match Place::adopt(&self.inner.slots, id, self.record.spec.engine) {
+            Ok(place) => self.place = Some(place),
             Err(error) => {
-                tracing::warn!(machine = %self.id, slot = %id, %error, "its slot is not there");
+                tracing::warn!(machine = %self.id, slot = %id, %error, "its place is not there");
             }
         }
     }

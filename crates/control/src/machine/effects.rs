@@ -66,7 +66,7 @@ impl Task {
             reap(child).await;
         }
         if !self.begins_again() {
-            self.give_slot_back();
+            self.give_place_back();
         }
         remove_if_there(&orders::socket_path(&self.inner.config.runtime_dir, &run.id));
         remove_if_there(&orders::exit_path(&self.inner.disks.machine_dir(&self.id), &run.id));
@@ -76,21 +76,21 @@ impl Task {
         matches!(self.state(), model::State::Starting { .. })
     }
 
-    /// A slot that was taken for a start which was then refused.
-    pub(super) fn give_unused_slot_back(&mut self) {
+    /// A place that was taken for a start which was then refused.
+    pub(super) fn give_unused_place_back(&mut self) {
         if self.state().run().is_none() {
-            self.give_slot_back();
+            self.give_place_back();
         }
     }
 
-    /// Returns the slot beside the answer to whoever stopped the machine.
-    pub(super) fn give_slot_back(&mut self) {
-        let Some(slot) = self.slot.take() else { return };
+    /// Returns the place beside the answer to whoever stopped the machine.
+    pub(super) fn give_place_back(&mut self) {
+        let Some(place) = self.place.take() else { return };
         let inner = Arc::clone(&self.inner);
         drop(tokio::task::spawn_blocking(move || {
-            let id = slot.id();
-            if let Err(error) = inner.slots.give_back(slot) {
-                tracing::warn!(slot = %id, %error, "a slot was discarded");
+            let id = place.id();
+            if let Err(error) = place.give_back(&inner.slots) {
+                tracing::warn!(slot = %id, %error, "a place was discarded");
             }
         }));
     }

@@ -8,13 +8,15 @@ use super::commit::launched;
 use super::task::Task;
 use crate::app_secrets;
 use crate::error::ControlError;
-use crate::orders::{self, RunPlaces};
+use crate::orders;
 use crate::shim::Link;
-use model::spec::EngineKind;
-use model::{Effect, Event, Run};
-use net::MachineAddrs;
+use crate::vms;
+use guest_proto::LinkOrders;
+use model::spec::{EngineKind, Persist};
+use model::{Effect, Event, Run, SlotId};
+use net::{GuestNetwork, MachineAddrs};
+use shim_proto::spec::{ContainerSpec, EngineSpec, LinkSpec, MicrovmSpec};
 use shim_proto::{RunSpec, ToShim};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -102,9 +104,9 @@ impl Task {
         link.send(&ToShim::Prepare(Box::new(spec))).map_err(shim_error)?;
         self.link = Some(link);
         let addrs = MachineAddrs { v6: self.record.v6, v4: self.record.v4 };
-        if let Some(slot) = self.slot.as_mut() {
+        if let Some(place) = self.place.as_mut() {
             let began = Instant::now();
-            self.inner.slots.assign(slot, &addrs)?;
+            place.assign(&self.inner.slots, &addrs)?;
             self.timings.add_net(began);
         }
         Ok(())
@@ -118,28 +120,72 @@ impl Task {
 
     fn run_spec(&self, run: &Run) -> Result<RunSpec, ControlError> {
         let inner = &self.inner;
-        let slot = run.slot.unwrap_or(model::SlotId(0));
-        let (netns_path, userns_path) = inner.slots.pins_of(slot);
-        let places = RunPlaces {
-            machine_dir: inner.disks.machine_dir(&self.id),
-            disk_path: inner.disks.disk_path(&self.id),
-            image_path: self.image_path()?,
-            netns_path,
-            userns_path,
-            id_base: net::slot::host_id_base(slot),
-        };
         let secrets = app_secrets::of_run(inner, &self.record)?;
-        let (config, instance) = (&inner.config, inner.instance());
-        Ok(orders::run_spec(config, instance, &self.record, run, places, &secrets))
+        let machine_dir = inner.disks.machine_dir(&self.id);
+        let (config, engine) = (&inner.config, self.engine_spec(run)?);
+        let instance = inner.instance();
+        Ok(orders::run_spec(config, instance, &self.record, run, &machine_dir, engine, &secrets))
     }
 
-    /// Where the machine's image is mounted; mounted now if it is not.
-    fn image_path(&self) -> Result<PathBuf, ControlError> {
-        match self.record.spec.engine {
-            EngineKind::Container | EngineKind::Microvm => {
-                Ok(self.inner.images.mount(&self.record.image.digest)?)
+    /// The engine, and what it needs.
+    fn engine_spec(&self, run: &Run) -> Result<EngineSpec, ControlError> {
+        let (inner, record) = (&self.inner, &self.record);
+        let slot = run.slot.unwrap_or(model::SlotId(0));
+        let image = &record.image.digest;
+        let disk_path = inner.disks.disk_path(&self.id);
+        let reset_disk = record.spec.rootfs.persist == Persist::Never;
+        let cgroup = orders::cgroup(inner.instance(), &self.id);
+        Ok(match record.spec.engine {
+            EngineKind::Container => {
+                let (netns_path, userns_path) = inner.slots.pins_of(slot);
+                EngineSpec::Container(ContainerSpec {
+                    disk_path,
+                    image_path: inner.images.mount(image)?,
+                    init_path: inner.config.init_path.clone(),
+                    netns_path,
+                    userns_path: Some(userns_path),
+                    id_base: net::slot::host_id_base(slot),
+                    cgroup,
+                    reset_disk,
+                })
             }
-            EngineKind::Fake => Ok(PathBuf::new()),
+            EngineKind::Microvm => {
+                // The mount is for what it checks: a guest reads the file.
+                inner.images.mount(image)?;
+                let shape = vms::shape_of(record.spec.guest);
+                let template = tokio::task::block_in_place(|| inner.vms.ensure(shape))?;
+                EngineSpec::Microvm(MicrovmSpec {
+                    disk_path,
+                    image_path: inner.images.file(image),
+                    qemu_path: inner.vms.qemu_path().to_owned(),
+                    template,
+                    netns_path: inner.vms.netns_path().to_owned(),
+                    link: Some(self.link_spec(slot)),
+                    uid: net::slot::host_id_base(slot),
+                    cgroup,
+                    reset_disk,
+                })
+            }
+            EngineKind::Fake => EngineSpec::Fake(orders::fake_spec(&record.spec.metadata)),
+        })
+    }
+
+    /// The link of a virtual machine.
+    fn link_spec(&self, slot: SlotId) -> LinkSpec {
+        let inner = &self.inner;
+        let addrs = MachineAddrs { v6: self.record.v6, v4: self.record.v4 };
+        let guest = GuestNetwork::of(&addrs);
+        LinkSpec {
+            router_path: inner.slots.router_pin(),
+            tap: net::slot::link_name(inner.instance(), slot),
+            orders: LinkOrders {
+                v4: guest.v4,
+                v6: guest.v6,
+                v6_len: guest.v6_len,
+                gateway_v4: guest.gateway_v4,
+                gateway_v6: guest.gateway_v6,
+                gateway_mac: guest.gateway_mac,
+            },
         }
     }
 }

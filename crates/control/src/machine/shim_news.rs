@@ -92,6 +92,10 @@ impl Task {
             FromGuest::ExecStarted { .. }
             | FromGuest::Hello { .. }
             | FromGuest::HelloRefused { .. }
+            | FromGuest::Waiting { .. }
+            | FromGuest::ClockAsked
+            | FromGuest::Furnished { .. }
+            | FromGuest::FurnishFailed { .. }
             | FromGuest::Started { .. }
             | FromGuest::StartFailed { .. }
             | FromGuest::Exited(_) => {}

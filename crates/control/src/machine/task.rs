@@ -2,6 +2,7 @@
 //! has piled up of events.
 
 use super::answers::Waiting;
+use super::place::Place;
 use super::selfhood::{CpuMeter, Flood, Notices, Own, Parting};
 use super::streams::{Streams, ToStream};
 use super::timers::Timers;
@@ -43,7 +44,7 @@ pub(super) struct Task {
     pub(super) record: MachineRecord,
     pub(super) link: Option<Link>,
     pub(super) child: Option<std::process::Child>,
-    pub(super) slot: Option<net::Slot>,
+    pub(super) place: Option<Place>,
     pub(super) reservation: Option<Reservation>,
     pub(super) streams: Streams,
     pub(super) timers: Timers,
@@ -130,7 +131,7 @@ pub(super) async fn run(inner: Arc<Inner>, id: MachineId, mut inbox: mpsc::Recei
             }
             () = tokio::time::sleep(linger), if is_idle => {
                 if retire(&task.inner, &task.id, &mut inbox) {
-                    task.give_unused_slot_back();
+                    task.give_unused_place_back();
                     return;
                 }
             }
@@ -175,7 +176,7 @@ impl Task {
             record,
             link: None,
             child: None,
-            slot: None,
+            place: None,
             reservation: None,
             streams: Streams::new(outgoing),
             timers,

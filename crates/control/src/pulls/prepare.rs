@@ -3,6 +3,7 @@
 use super::{Target, find, join, off_runtime};
 use crate::error::ControlError;
 use crate::inner::Inner;
+use crate::vms;
 use image::ImageError;
 use model::MachineId;
 use model::spec::EngineKind;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use store::{ImageRecord, MachineRecord};
 
 /// Brings the machine's image if it is not here, tells the machine what the image says of its
-/// programs, and mounts it. Running it twice does no harm.
+/// programs, and mounts it; a virtual machine gets its template. Running it twice does no harm.
 pub(crate) async fn prepare(inner: &Arc<Inner>, machine: &MachineId) -> Result<(), ControlError> {
     let Some(record) = inner.store.read(|reader| reader.machine(machine))? else {
         return Err(ControlError::NotFound { what: "machine" });
@@ -21,6 +22,10 @@ pub(crate) async fn prepare(inner: &Arc<Inner>, machine: &MachineId) -> Result<(
     }
     let image = bring(inner, &record).await?;
     note(inner, &record, image).await?;
+    if record.spec.engine == EngineKind::Microvm {
+        let (inner, shape) = (Arc::clone(inner), vms::shape_of(record.spec.guest));
+        off_runtime(move || inner.vms.ensure(shape).map(drop)).await?;
+    }
     match mount(inner, &record).await {
         // A damaged image shows when it is mounted, and has been put away.
         Err(ControlError::Image(ImageError::Damaged { .. } | ImageError::Missing { .. })) => {

@@ -27,6 +27,7 @@ pub(super) fn all(inner: &Inner) -> Result<(), ControlError> {
     for slot in inner.slots.unclaimed() {
         let is_held = running.iter().any(|(_, run)| run.slot == Some(slot));
         if !is_held {
+            // A tap is no slot, and goes: nobody else may use it.
             let freed = match inner.slots.adopt(slot) {
                 Ok(whole) => inner.slots.give_back(whole),
                 Err(_) => inner.slots.remove(slot),

@@ -1,0 +1,272 @@
+//! What virtual machines are copies of.
+//!
+//! A template is made when a machine of its shape is first created, which boots a kernel and takes some
+//! seconds, and kept in the data directory. From its first use on this process holds it in RAM, where the
+//! monitors of all its machines share it; each that runs pins it, whatever becomes of this process.
+//!
+//! ```text
+//! <data>/vm/guests/<digest>/    a kernel and its first file system
+//! <data>/vm/templates/<id>/     templates made of it
+//! ```
+
+use crate::error::ControlError;
+use model::InstanceTag;
+use net::slot::{FIRST_HOST_ID, IDS_PER_SLOT, MAX_SLOTS};
+use shim_proto::shape::{Accel, Shape};
+use shim_proto::spec::TemplateSpec;
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use vmm::guest_image::{GuestImage, Tool};
+use vmm::kernel::Kernel;
+use vmm::template::{Key, Order, Template, TemplateError, host_processor};
+
+/// Uid of the monitor that makes templates: behind those of all slots.
+const TEMPLATE_UID: u32 = FIRST_HOST_ID + MAX_SLOTS as u32 * IDS_PER_SLOT;
+
+/// Directory with the tools of machines, beside the guest init.
+const TOOLS_DIR: &str = "bin";
+
+/// Where virtual machines come from; fixed at start.
+#[derive(Clone, Debug)]
+pub struct VmConfig {
+    /// QEMU's program.
+    pub qemu_path: PathBuf,
+    /// Where the kernel of guests lies: `/`, or a directory with an unpacked package.
+    pub kernel_root: PathBuf,
+}
+
+/// All templates of an instance.
+#[derive(Debug)]
+pub(crate) struct Vms {
+    config: VmConfig,
+    dir: PathBuf,
+    shim_path: PathBuf,
+    init_path: PathBuf,
+    netns_path: PathBuf,
+    cgroup: String,
+    /// Locked while a template is made: one at a time is as fast as two.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    source: Option<Source>,
+    held: HashMap<Shape, Template>,
+}
+
+/// What templates are made of.
+#[derive(Debug)]
+struct Source {
+    image: GuestImage,
+    /// What QEMU calls itself.
+    qemu: String,
+    /// Rate of the host's time stamp counter, in kHz.
+    tsc_khz: u32,
+}
+
+impl Vms {
+    /// None made yet. `netns_path` is a network namespace without a link.
+    pub(crate) fn new(
+        config: &crate::inner::ControlConfig,
+        instance: &InstanceTag,
+        netns_path: PathBuf,
+    ) -> Self {
+        Self {
+            config: config.vm.clone(),
+            dir: config.data_dir.join("vm"),
+            shim_path: config.shim_path.clone(),
+            init_path: config.init_path.clone(),
+            netns_path,
+            cgroup: format!("dormouse-{instance}/template"),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether this host has what virtual machines need, as far as that shows at a glance.
+    ///
+    /// # Errors
+    /// [`ControlError::Unfit`], with what to do.
+    pub(crate) fn check(&self) -> Result<(), ControlError> {
+        let missing = |message: String, hint: &str| {
+            Err(ControlError::Unfit { code: "engine_missing", message, hint: hint.to_owned() })
+        };
+        if !self.config.qemu_path.exists() {
+            let message = format!("there is no `{}`", self.config.qemu_path.display());
+            return missing(message, "install `qemu-system-x86`");
+        }
+        match Kernel::release_in(&self.config.kernel_root) {
+            Ok(_release) => Ok(()),
+            Err(error) => missing(
+                error.to_string(),
+                "start the instance with `--guest-kernel DIR` if it lies elsewhere",
+            ),
+        }
+    }
+
+    /// The template for machines of `shape`, held from now on; made if there is none. Blocking: some
+    /// seconds when it has to be made, 0.1 s when it has to be read.
+    pub(crate) fn ensure(&self, shape: Shape) -> Result<TemplateSpec, ControlError> {
+        let mut state = self.lock();
+        if let Some(template) = state.held.get(&shape) {
+            return Ok(spec_of(template));
+        }
+        if state.source.is_none() {
+            state.source = Some(self.find_source()?);
+        }
+        let source = state.source.as_ref().expect("found just now");
+        let template = self.open_or_make(source, shape)?;
+        let spec = spec_of(&template);
+        state.held.insert(shape, template);
+        Ok(spec)
+    }
+
+    /// QEMU's program.
+    pub(crate) fn qemu_path(&self) -> &Path {
+        &self.config.qemu_path
+    }
+
+    /// Where monitors are on the network: nowhere.
+    pub(crate) fn netns_path(&self) -> &Path {
+        &self.netns_path
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic of whoever made one leaves no half: it is inserted whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find_source(&self) -> Result<Source, ControlError> {
+        let kernel = Kernel::read(&self.config.kernel_root).map_err(failed("find a kernel"))?;
+        let read = |path: &Path| fs::read(path).map_err(|e| ControlError::host("read", path, e));
+        let init = read(&self.init_path)?;
+        let mut tools = Vec::new();
+        for path in programs_in(&self.init_path.with_file_name(TOOLS_DIR)) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            tools.push((name, read(&path)?));
+        }
+        let tools: Vec<Tool<'_>> =
+            tools.iter().map(|(name, content)| Tool { name, content }).collect();
+        let image = GuestImage::ensure(&self.dir.join("guests"), &kernel, &init, &tools)
+            .map_err(failed("keep the kernel of virtual machines"))?;
+        let source = Source { image, qemu: self.qemu_version()?, tsc_khz: vmm::tsc::host_khz() };
+        self.prune(&source);
+        Ok(source)
+    }
+
+    fn qemu_version(&self) -> Result<String, ControlError> {
+        let path = &self.config.qemu_path;
+        let output = Command::new(path).arg("--version").stdin(Stdio::null()).output();
+        let output = output.map_err(|error| ControlError::host("run", path, error))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        Ok(said.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Removes what was made of other kernels, of other inits, by other QEMUs and for other clocks. Machines that run on
+    /// one of them hold it themselves.
+    fn prune(&self, source: &Source) {
+        let is_current = |key: &Key| {
+            (key.guest.as_str(), key.qemu.as_str(), key.tsc_khz)
+                == (source.image.digest(), source.qemu.as_str(), source.tsc_khz)
+        };
+        let pruned = vmm::template::prune(&self.dir.join("templates"), is_current)
+            .and_then(|()| source.image.prune_others());
+        if let Err(error) = pruned {
+            tracing::warn!(%error, "what is left of old virtual machines stays");
+        }
+    }
+
+    fn open_or_make(&self, source: &Source, shape: Shape) -> Result<Template, ControlError> {
+        let dir = self.dir.join("templates");
+        let key = Key {
+            guest: source.image.digest().to_owned(),
+            qemu: source.qemu.clone(),
+            shape,
+            processor: host_processor(shape.accel),
+            tsc_khz: source.tsc_khz,
+        };
+        match Template::open(&dir, &key) {
+            Err(TemplateError::Absent) => {}
+            Err(error @ TemplateError::Damaged { .. }) => {
+                tracing::warn!(%error, "the template is made again");
+            }
+            opened => return opened.map_err(failed("use the template of virtual machines")),
+        }
+        let began = std::time::Instant::now();
+        self.make(&Order {
+            dir: dir.clone(),
+            key: key.clone(),
+            kernel_path: source.image.kernel(),
+            initramfs_path: source.image.initramfs(),
+            qemu_path: self.config.qemu_path.clone(),
+            netns_path: self.netns_path.clone(),
+            uid: TEMPLATE_UID,
+            cgroup: self.cgroup.clone(),
+        })?;
+        let (id, took_ms) = (key.id(), began.elapsed().as_millis());
+        tracing::info!(template = id, took_ms, "a template of virtual machines was made");
+        Template::open(&dir, &key).map_err(failed("use the template of virtual machines"))
+    }
+
+    /// Has the shim's binary make a template: engines live there.
+    fn make(&self, order: &Order) -> Result<(), ControlError> {
+        let text = serde_json::to_vec(order).expect("plain fields");
+        let run = || {
+            let mut shim = Command::new(&self.shim_path)
+                .arg("template")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            if let Some(mut stdin) = shim.stdin.take() {
+                stdin.write_all(&text)?;
+            }
+            shim.wait_with_output()
+        };
+        let output = run().map_err(|error| ControlError::host("run", &self.shim_path, error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(ControlError::Vm { message: format!("a template cannot be made: {said}") })
+    }
+}
+
+/// The shape of a machine of this size. Only emulated processors for now.
+pub(crate) fn shape_of(size: model::spec::GuestSize) -> Shape {
+    Shape { ram_mib: size.memory_mib, n_cpus: size.cpus, accel: Accel::Tcg }
+}
+
+fn spec_of(template: &Template) -> TemplateSpec {
+    TemplateSpec {
+        shape: template.key().shape,
+        ram_path: template.ram_path(),
+        state_path: template.state_path(),
+        resident_bytes: template.resident_bytes(),
+    }
+}
+
+fn programs_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    paths
+}
+
+/// Wraps a failure with its causes.
+fn failed<E: std::error::Error>(doing: &'static str) -> impl FnOnce(E) -> ControlError {
+    move |error| {
+        let mut message = format!("cannot {doing}: {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message.push_str(": ");
+            message.push_str(&error.to_string());
+            cause = error.source();
+        }
+        ControlError::Vm { message }
+    }
+}

@@ -1,0 +1,50 @@
+//! Virtual machines, by the API: what holds for every machine holds for them.
+//!
+//! QEMU emulates their processor here, so each test boots a kernel once, for its template.
+
+mod life;
+mod refused;
+mod together;
+
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use testkit::{Builder, Instance, instance, report};
+use tests::fixture;
+
+/// A machine that waits.
+const WAIT: &str = "exec sleep 1000";
+
+/// An instance that has a kernel for virtual machines; `None`, and said, where none can be had.
+#[track_caller]
+fn house() -> Option<Instance> {
+    let arg = format!("--guest-kernel={}", kernel()?.display());
+    let probe = instance::binary("guest-probe");
+    Some(fixture::with_image(Builder::default().arg(&arg), &[("bin/guest-probe", &probe)]))
+}
+
+/// The directory of the unpacked kernel.
+fn kernel() -> Option<PathBuf> {
+    match testkit::kernel::Kernel::fetch() {
+        Ok(kernel) => Some(kernel.package()),
+        Err(why) => {
+            report::line("microvm", &format!("skipped virtual machines: {why}"));
+            None
+        }
+    }
+}
+
+/// The configuration of a virtual machine that runs `script`, with `more` on top.
+fn config(script: &str, more: &Value) -> Value {
+    let mut config = fixture::config(script, &json!({"engine": "microvm"}));
+    let fields = config.as_object_mut().expect("an object");
+    fields.extend(more.as_object().expect("an object").clone());
+    config
+}
+
+/// A virtual machine that runs `script`, once it does.
+#[track_caller]
+fn started(instance: &Instance, script: &str, more: &Value) -> String {
+    let id = instance.create_with(&json!({"config": config(script, more)}));
+    instance.wait_for(&id, "started");
+    id
+}
