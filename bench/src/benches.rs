@@ -11,6 +11,7 @@ mod idle;
 mod proxy;
 mod pull;
 mod start;
+mod vm;
 mod wake;
 
 use crate::dormouse::Instance;
@@ -48,6 +49,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         Bench::Proxy => proxy::run(&setting),
         Bench::Herd => herd::run(&setting),
         Bench::Api => api::run(&setting),
+        Bench::Vm => vm::run(&setting),
     }
 }
 

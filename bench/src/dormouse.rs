@@ -50,15 +50,16 @@ struct Endpoint {
 impl Instance {
     /// Starts an instance and gives it the image.
     pub(crate) fn up(scratch: &Scratch, image: &Image) -> anyhow::Result<Self> {
-        Self::up_with(scratch, image, "data", &[])
+        Self::up_with(scratch, image, "data", &[], &[])
     }
 
-    /// The same in the directory `name`, with variables in its environment.
+    /// The same in the directory `name`, with variables in its environment and more arguments.
     pub(crate) fn up_with(
         scratch: &Scratch,
         image: &Image,
         name: &str,
         variables: &[(&str, &str)],
+        arguments: &[&str],
     ) -> anyhow::Result<Self> {
         let program = process::beside("dormouse")?;
         for other in ["dormouse-shim", "dormouse-init", "dm"] {
@@ -72,6 +73,7 @@ impl Instance {
         let end = move |daemon: &Daemon| down(&program, &own_dir, daemon);
         let doors = own_loopback_address();
         up.args(["up", "--listen", "127.0.0.1:0", &format!("--proxy-listen={doors}")]);
+        up.args(arguments);
         let (daemon, guard) = Daemon::spawn(&mut up, &log, end)?;
         let instance = Self { data_dir, log, doors, daemon, _guard: guard };
         instance.wait_until_served(None)?;

@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Seconds to watch the sleepers (`idle`, `governor`), or to write (`api`).
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
+    /// Where the kernel of virtual machines lies (`vm`): an unpacked package, or `/`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) guest_kernel: Option<PathBuf>,
     /// Who is measured.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contender::ALL)]
     pub(crate) contenders: Vec<Contender>,
@@ -66,6 +69,8 @@ pub(crate) enum Bench {
     Herd,
     /// Calls of the API with a thousand machines, on a good disk and on a slow one.
     Api,
+    /// Start of a virtual machine beside a container's.
+    Vm,
 }
 
 impl Bench {
@@ -84,6 +89,7 @@ impl Bench {
             Self::Proxy => "proxy",
             Self::Herd => "herd",
             Self::Api => "api",
+            Self::Vm => "vm",
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn run(setting: &Setting<'_>) -> anyhow::Result<Report> {
     ));
     for (name, variables) in [("dormouse", &[][..]), ("slow_disk", &[SLOW_DISK])] {
         words::tell(&format!("starting {name}"));
-        let instance = Instance::up_with(&setting.scratch, &setting.image, name, variables)?;
+        let instance = Instance::up_with(&setting.scratch, &setting.image, name, variables, &[])?;
         report.rows.push(measured(setting, &instance, name, n, seconds)?);
     }
     Ok(report)

@@ -63,6 +63,16 @@ impl Api {
         Ok(id)
     }
 
+    /// Makes a machine of an engine that is not started; returns its id. The first of a shape may boot a
+    /// kernel.
+    pub(crate) fn create_on(&mut self, engine: &str) -> anyhow::Result<String> {
+        let mut config = stamp_config();
+        config["engine"] = json!(engine);
+        let id = self.create(&config, true)?;
+        self.wait_long(&id, "stopped", PULL_MAX)?;
+        Ok(id)
+    }
+
     /// Makes a machine from an image that may have to be pulled; returns its id when it is ready to
     /// be started.
     pub(crate) fn create_pulled(&mut self, image: &str) -> anyhow::Result<String> {
