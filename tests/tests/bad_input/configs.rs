@@ -160,7 +160,6 @@ fn fields_we_know_and_do_not_support_are_refused_with_a_way_out() {
         ("standbys", json!(["0e286039a42d18"])),
         ("cache_drive", json!({"size_mb": 1})),
         ("spot", json!(true)),
-        ("engine", json!("microvm")),
         ("guest", json!({"gpus": 1})),
         ("guest", json!({"gpu_kind": "a100"})),
         ("guest", json!({"kernel_args": ["quiet"]})),

@@ -76,7 +76,7 @@ fn build(dir: &Path, key: &Key, image: &GuestImage) {
         qemu_path: qemu_path(),
         netns_path: slot.network(),
         uid: UID,
-        cgroup: format!("dormouse-test-{}/template", std::process::id()),
+        cgroup: format!("dormouse-test-{}-template", std::process::id()),
     };
     build_template(&order).unwrap_or_else(|error| panic!("{}", error.sentence()));
 }
