@@ -7,8 +7,7 @@
 //! Nothing is opened by a path of the host but QEMU's own firmware: all files and sockets are descriptors
 //! with fixed numbers ([`fd`]).
 //!
-//! Source: `qemu-system-x86_64(1)`, version 7.2; for the words of an emulated processor see
-//! [`kernel_words`].
+//! Source: `qemu-system-x86_64(1)`, version 7.2.
 
 use crate::qmp::{BlockNode, FdSet};
 use shim_proto::shape::{Accel, Shape};
