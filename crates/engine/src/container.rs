@@ -35,8 +35,8 @@ use crate::capabilities;
 use crate::cgroup::{self, Cgroup};
 use crate::engine::{Capabilities, Engine, Running};
 use crate::error::EngineError;
-use crate::first_process::FIRST_FREE_FD;
-use crate::sys::{self, ExecStrings};
+use crate::first_process::keep;
+use crate::sys::ExecStrings;
 use crate::wait;
 use crate::watch::Watch;
 use child::Plan;
@@ -50,7 +50,7 @@ use shim_proto::RunSpec;
 use shim_proto::message::{Timing, Usage};
 use shim_proto::spec::{ContainerSpec, EngineSpec};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// One run of one machine in a container.
@@ -250,12 +250,6 @@ impl Engine for Container {
 /// The id on the host of the guest's root.
 const fn guest_root(container: &ContainerSpec) -> u32 {
     if container.userns_path.is_some() { container.id_base } else { 0 }
-}
-
-/// A copy above the numbers that the child gives to others.
-fn keep(fd: impl AsFd) -> Result<OwnedFd, EngineError> {
-    sys::duplicate_above(fd, FIRST_FREE_FD)
-        .map_err(EngineError::namespace("duplicate a descriptor"))
 }
 
 fn host_name(spec: &RunSpec) -> CString {

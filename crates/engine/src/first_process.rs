@@ -2,14 +2,16 @@
 //!
 //! Only system calls: no allocation and no lock, because the copied process may have had other threads.
 
+use crate::error::EngineError;
 use crate::report::{Failure, Step};
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
-use rustix::process::{setsid, umask};
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{chdir, fchdir, pivot_root, setsid, umask};
 use rustix::thread::UnshareFlags;
-use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 /// First descriptor that is given to the program; below are the standard streams.
 pub(crate) const FIRST_GIVEN_FD: i32 = 3;
@@ -49,6 +51,20 @@ pub(crate) fn shim_lives(report: &OwnedFd) -> Result<(), Errno> {
     let mut pipe = [PollFd::new(report, PollFlags::empty())];
     poll(&mut pipe, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
     if pipe[0].revents().contains(PollFlags::ERR) { Err(Errno::PIPE) } else { Ok(()) }
+}
+
+/// Makes `root` the root; the old one, with everything attached below it, is gone.
+pub(crate) fn pivot(root: &OwnedFd) -> Result<(), Errno> {
+    fchdir(root)?;
+    pivot_root(c".", c".")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    chdir(c"/")
+}
+
+/// A copy above the numbers that the child gives to others. Made before the clone.
+pub(crate) fn keep(fd: impl AsFd) -> Result<OwnedFd, EngineError> {
+    sys::duplicate_above(fd, FIRST_FREE_FD)
+        .map_err(EngineError::namespace("duplicate a descriptor"))
 }
 
 /// Leaves `standard` at 0 to 2, those that are `given` behind them in their order, and nothing else

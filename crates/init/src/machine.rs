@@ -30,7 +30,6 @@ mod laps;
 mod last;
 mod limits;
 mod link;
-mod loopback;
 mod modules;
 mod port;
 mod root;
@@ -125,7 +124,6 @@ impl Machine {
         laps.lap("size");
         root::enter(staged, furnishing.has_fresh_run, &mut laps)?;
         self.state = State::Furnished;
-        loopback::up().map_err(Failure::of("switch the loopback interface on"))?;
         self.card.set(furnishing.link.as_ref())?;
         laps.lap("network");
         host.send(&FromGuest::Furnished { parts: laps.into_parts() });

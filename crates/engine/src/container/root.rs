@@ -10,14 +10,14 @@ use super::child::Plan;
 use super::gift;
 use super::masks;
 use crate::capabilities::with_file_ids;
+use crate::first_process::pivot;
 use crate::report::{self, Failure, Moment, Step};
 use guest_root::mounts::{attach, attach_at, copy_of, mount_point};
 use guest_root::parts::{self, OWN_DIRS};
 use guest_root::place::{DISK, IMAGE, PROC, ROOT};
 use rustix::fs::{FileType, Mode, OFlags, makedev, mknodat, open};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
-use rustix::process::{chdir, fchdir, pivot_root};
+use rustix::mount::MountAttrFlags;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
@@ -133,12 +133,4 @@ fn mount_dev(words: &parts::Words) -> Result<OwnedFd, Failure> {
     rustix::process::umask(umask);
     parts::complete_dev(&dev, words).map_err(Step::Dev.failed())?;
     Ok(dev)
-}
-
-/// Makes `root` the root; the old one, with everything attached below it, is gone.
-fn pivot(root: &OwnedFd) -> Result<(), Errno> {
-    fchdir(root)?;
-    pivot_root(c".", c".")?;
-    unmount(c".", UnmountFlags::DETACH)?;
-    chdir(c"/")
 }

@@ -76,12 +76,12 @@ pub(super) fn wait_for_boot(
 }
 
 fn nonsense(message: &FromGuest) -> EngineError {
-    let said = serde_json_type(message);
+    let said = name_of(message);
     EngineError::Guest { why: format!("it said `{said}`, which nobody had asked for") }
 }
 
 /// The name of a message, without what comes with it, which is the guest's to choose.
-fn serde_json_type(message: &FromGuest) -> String {
+fn name_of(message: &FromGuest) -> String {
     let text = format!("{message:?}");
     text.chars().take_while(|c| c.is_ascii_alphanumeric()).collect()
 }

@@ -5,9 +5,9 @@ use super::root;
 use crate::bare::BareNamespace;
 use crate::cgroup::Cgroup;
 use crate::error::EngineError;
-use crate::first_process::FIRST_FREE_FD;
+use crate::first_process::keep;
 use crate::launch::{Child, clone_child, hear};
-use crate::sys::{self, ExecStrings};
+use crate::sys::ExecStrings;
 use crate::wait;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -241,12 +241,6 @@ fn argv(order: &MonitorOrder<'_>) -> ExecStrings {
 fn c_string(bytes: &[u8]) -> CString {
     let bytes: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
     CString::new(bytes).expect("zero bytes are filtered out")
-}
-
-/// A copy above the numbers that the child gives to others.
-fn keep(fd: impl AsFd) -> Result<OwnedFd, EngineError> {
-    sys::duplicate_above(fd, FIRST_FREE_FD)
-        .map_err(EngineError::namespace("duplicate a descriptor"))
 }
 
 fn soon() -> Instant {

@@ -3,14 +3,13 @@
 
 use crate::container::layers::tree_copy;
 use crate::error::EngineError;
-use crate::first_process::open_null;
+use crate::first_process::{open_null, pivot};
 use crate::sys;
 use guest_root::mounts::{Fs, attach, attach_at};
 use guest_root::place::ROOT;
 use rustix::fs::{FileType, Gid, Mode, OFlags, mkdirat, open, openat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
-use rustix::process::{chdir, fchdir, pivot_root};
+use rustix::mount::MountAttrFlags;
 use shim_proto::shape::Accel;
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -145,10 +144,7 @@ impl Layout {
         let proc_mount = proc_mount.mount(quiet | MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
         let place = OFlags::PATH | OFlags::CLOEXEC;
         attach(&proc_mount, openat(&root, c"proc", place, Mode::empty())?)?;
-        fchdir(&root)?;
-        pivot_root(c".", c".")?;
-        unmount(c".", UnmountFlags::DETACH)?;
-        chdir(c"/")
+        pivot(&root)
     }
 }
 

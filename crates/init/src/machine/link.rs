@@ -1,5 +1,5 @@
-//! The machine's link, as a slot of the container engine has it (`crates/net/src/slot`), but set by the
-//! guest itself.
+//! Loopback, and the machine's link, as a slot of the container engine has them (`crates/net/src/slot`), but
+//! set by the guest itself: a kernel has both switched off.
 //!
 //! Finding the card and switching it on takes three times as long as all the rest, and is the same for
 //! every machine: it is done while nobody waits.
@@ -16,6 +16,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Name of the link: the kernel's own for its first card, and that of a slot's link.
 const NAME: &str = "eth0";
 
+/// Name and number of the loopback interface: the first that each network has.
+const LOOPBACK: (&str, u32) = ("lo", 1);
+
 /// The network card.
 #[derive(Debug)]
 pub(super) struct Card {
@@ -24,19 +27,21 @@ pub(super) struct Card {
 }
 
 impl Card {
-    /// Finds the card and switches it on. It has no address, so nobody hears what comes.
+    /// Switches loopback on, and the card. That one has no address, so nobody hears what comes.
     pub(super) fn make_ready() -> Result<Self, Failure> {
         let ready = || {
             let mut socket = Socket::open()?;
             let index = link_named(&mut socket, NAME)?.map(|link| link.index);
             let mut batch = Batch::new();
+            let (name, number) = LOOPBACK;
+            set_up(&mut batch, name, number);
             if let Some(index) = index {
                 set_up(&mut batch, NAME, index);
             }
             socket.apply(batch)?;
             Ok(Self { index })
         };
-        ready().map_err(failure("switch the network card on"))
+        ready().map_err(failure("switch loopback and the network card on"))
     }
 
     /// Makes it the link that is ordered; without orders, the machine has none.
