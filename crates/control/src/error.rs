@@ -307,3 +307,15 @@ impl From<govern::export::ImportError> for ControlError {
         }
     }
 }
+
+/// An error and its causes, as one sentence.
+pub(crate) fn sentence_of(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        sentence.push_str(": ");
+        sentence.push_str(&error.to_string());
+        cause = error.source();
+    }
+    sentence
+}

@@ -9,7 +9,7 @@
 //! <data>/vm/templates/<id>/     templates made of it
 //! ```
 
-use crate::error::ControlError;
+use crate::error::{ControlError, sentence_of};
 use model::InstanceTag;
 use net::slot::{FIRST_HOST_ID, IDS_PER_SLOT, MAX_SLOTS};
 use shim_proto::shape::{Accel, Shape};
@@ -165,8 +165,8 @@ impl Vms {
         Ok(said.lines().next().unwrap_or_default().to_owned())
     }
 
-    /// Removes what was made of other kernels, of other inits, by other QEMUs and for other clocks. Machines that run on
-    /// one of them hold it themselves.
+    /// Removes what was made of other kernels, of other inits, by other QEMUs and for other clocks.
+    /// Machines that run on one of them hold it themselves.
     fn prune(&self, source: &Source) {
         let is_current = |key: &Key| {
             (key.guest.as_str(), key.qemu.as_str(), key.tsc_khz)
@@ -259,14 +259,5 @@ fn programs_in(dir: &Path) -> Vec<PathBuf> {
 
 /// Wraps a failure with its causes.
 fn failed<E: std::error::Error>(doing: &'static str) -> impl FnOnce(E) -> ControlError {
-    move |error| {
-        let mut message = format!("cannot {doing}: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            cause = error.source();
-        }
-        ControlError::Vm { message }
-    }
+    move |error| ControlError::Vm { message: format!("cannot {doing}: {}", sentence_of(&error)) }
 }

@@ -114,8 +114,9 @@ impl GuestImage {
     }
 }
 
-/// What `init machine` expects to find.
-fn archive(kernel: &Kernel, init: &[u8], tools: &[Tool<'_>]) -> Vec<u8> {
+/// The file system that `kernel` boots from, with what `init machine` expects to find.
+#[must_use]
+pub fn archive(kernel: &Kernel, init: &[u8], tools: &[Tool<'_>]) -> Vec<u8> {
     let mut archive = Initramfs::default();
     for place in ["proc", "sys", "dev", "image", "disk", "root", "bin"] {
         archive.dir(place);

@@ -7,7 +7,7 @@
 use super::commit::launched;
 use super::task::Task;
 use crate::app_secrets;
-use crate::error::ControlError;
+use crate::error::{ControlError, sentence_of};
 use crate::orders;
 use crate::shim::Link;
 use crate::vms;
@@ -196,12 +196,5 @@ fn shim_error(error: std::io::Error) -> ControlError {
 
 /// Stable word and sentence of an error, its causes included.
 pub(crate) fn words_of(error: &ControlError) -> (String, String) {
-    let mut sentence = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        sentence.push_str(": ");
-        sentence.push_str(&error.to_string());
-        cause = error.source();
-    }
-    (error.code().to_owned(), sentence)
+    (error.code().to_owned(), sentence_of(error))
 }

@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::{place, wait};
-use vmm::initramfs::Initramfs;
+use vmm::guest_image::{self, Tool};
 use vmm::kernel::Kernel;
 use vmm::qmp::{BlockNode, Capability, Migration, Qmp};
 
@@ -454,21 +454,9 @@ fn dress(tree: &Path) {
 
 /// What the kernel boots from.
 fn archive(kernel: &Kernel) -> Vec<u8> {
-    let mut archive = Initramfs::default();
-    for dir in ["proc", "sys", "dev", "image", "disk", "root"] {
-        archive.dir(dir);
-    }
     let init = fs::read(env!("CARGO_BIN_EXE_dormouse-init")).expect("init is built");
-    archive.file("init", 0o755, &init);
-    archive.file("bin/dm", 0o755, b"#!/bin/sh\necho the tool speaks\n");
-    let mut order = String::new();
-    for module in &kernel.modules {
-        archive.file(&format!("modules/{}.ko", module.name), 0o644, &module.object);
-        order.push_str(&module.name);
-        order.push('\n');
-    }
-    archive.file("modules/order", 0o644, order.as_bytes());
-    archive.finish()
+    let tool = Tool { name: "dm", content: b"#!/bin/sh\necho the tool speaks\n" };
+    guest_image::archive(kernel, &init, &[tool])
 }
 
 /// What most guests become.
