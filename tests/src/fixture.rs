@@ -56,6 +56,19 @@ pub fn started(instance: &Instance, script: &str, more: &Value) -> String {
     id
 }
 
+/// Waits until a program in the machine listens at a TCP port: one that has been started may not
+/// have come that far.
+///
+/// # Panics
+/// None does in time.
+#[track_caller]
+pub fn wait_until_it_listens(instance: &Instance, id: &str, port: u16) {
+    wait::eventually("the program listens", || {
+        let sockets = instance.get(&format!("{}/listening", Instance::path(id))).expect(200);
+        sockets.to_string().contains(&format!(":{port}\"")).then_some(())
+    });
+}
+
 /// The configuration of a machine that runs `script` in a shell, with `more` on top.
 ///
 /// # Panics

@@ -1,8 +1,9 @@
 //! Keeps the processes of an instance running: control, and the proxy.
 //!
 //! Each is a *ward*: started, waited for, started again with a growing pause when it keeps failing.
-//! Neither waits for the other. A ward's thread sleeps its pause and starts it; this thread waits
-//! for whatever ends, also for shims that an earlier control has left: they are its children now.
+//! Neither waits for the other. One thread hears what ends, signals and the end of a pause, so none
+//! of the three can come between the others; it also waits for shims that an earlier control has
+//! left: they are its children now.
 //!
 //! Told SIGTERM, as by `systemctl stop` or `restart`, it ends with control, and machines go on
 //! running. Nobody says whether a daemon comes again, so the proxy keeps the doors for a while: its
@@ -11,7 +12,6 @@
 
 mod ward;
 
-use crate::control_process::EXIT_FOR_GOOD;
 use crate::options::UpOptions;
 use anyhow::Context as _;
 use rustix::io::Errno;
@@ -20,13 +20,9 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use ward::{Spawn, Ward};
-
-/// Pause before waiting again when there is no child: both wards are pausing.
-const NO_CHILD_PAUSE: Duration = Duration::from_millis(10);
+use std::time::Instant;
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use ward::{End, Spawn, Ward};
 
 /// Tells a ward the number of its supervisor.
 const SUPERVISOR_PID_VAR: &str = "DORMOUSE_SUPERVISOR_PID";
@@ -54,82 +50,109 @@ pub fn up(options: &UpOptions) -> anyhow::Result<()> {
         args: options.control_args(),
         stdin: Some(socket),
         on_term: Signal::TERM,
+        may_end: true,
     });
     let proxy = options.proxy.is_on.then(|| {
         let (args, on_term) = (options.proxy_args(), Signal::HUP);
-        Ward::new(Spawn { name: "proxy", program, args, stdin: None, on_term })
+        Ward::new(Spawn { name: "proxy", program, args, stdin: None, on_term, may_end: false })
     });
-    let wards: Vec<Arc<Ward>> = [Some(control), proxy].into_iter().flatten().collect();
-    let is_ending = Arc::new(AtomicBool::new(false));
-    pass_signals_on(&wards, &is_ending)?;
-    for ward in &wards {
-        ward.start()?;
-    }
-    let ended = keep(&wards, &is_ending);
-    if !is_ending.load(Ordering::SeqCst) {
-        for ward in &wards {
-            ward.tell(Signal::TERM);
-        }
-    }
-    ended
+    Supervisor { control, proxy }.run()
 }
 
-/// Waits for what ends and starts it again, until control has ended for good or as it was told.
-fn keep(wards: &[Arc<Ward>], is_ending: &AtomicBool) -> anyhow::Result<()> {
-    loop {
-        let (pid, status) = match wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) => (pid, ExitStatus::from_raw(status.as_raw())),
-            Ok(None) | Err(Errno::INTR) => continue,
-            Err(Errno::CHILD) if is_ending.load(Ordering::SeqCst) => return Ok(()),
-            Err(Errno::CHILD) => {
-                std::thread::sleep(NO_CHILD_PAUSE);
-                continue;
-            }
-            Err(error) => return Err(error).context("cannot wait for a process"),
-        };
-        let Some((n, ward)) = wards.iter().enumerate().find(|(_, ward)| ward.has_ended(pid)) else {
-            continue;
-        };
-        let is_control = n == 0;
-        if is_control && (is_ending.load(Ordering::SeqCst) || status.success()) {
-            return Ok(());
-        }
-        anyhow::ensure!(
-            !is_control || status.code() != Some(i32::from(EXIT_FOR_GOOD)),
-            "control cannot run here; its last words say why"
-        );
-        if is_ending.load(Ordering::SeqCst) {
-            continue;
-        }
-        tracing::error!(%status, "{} ended; starting it again", ward.name());
-        Ward::start_again(ward, status)?;
-    }
+/// Both wards.
+struct Supervisor {
+    control: Ward,
+    proxy: Option<Ward>,
 }
 
-/// A thread that hands SIGTERM and SIGINT on to the wards.
-fn pass_signals_on(wards: &[Arc<Ward>], is_ending: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    let (wards, is_ending) = (wards.to_vec(), Arc::clone(is_ending));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+/// Signals that it hears.
+struct Ears {
+    child: Signals,
+    term: Signals,
+    int: Signals,
+}
+
+/// What it has heard.
+enum News {
+    /// A child may have ended, or a pause is over.
+    Change,
+    /// It is told to end.
+    End(Signal),
+}
+
+impl Supervisor {
+    fn run(mut self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut term), Ok(mut int)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
-                tracing::error!("signals cannot be heard");
-                return;
-            };
-            loop {
-                let signal = tokio::select! {
-                    _ = term.recv() => Signal::TERM,
-                    _ = int.recv() => Signal::INT,
-                };
-                is_ending.store(true, Ordering::SeqCst);
-                for ward in &wards {
-                    ward.end(signal);
-                }
+            // First: whatever is started from here on is heard when it ends.
+            let mut ears = Ears::open().context("signals cannot be heard")?;
+            for ward in self.wards() {
+                ward.start()?;
             }
-        });
-    })?;
-    Ok(())
+            self.keep(&mut ears).await
+        })
+    }
+
+    /// Control first.
+    fn wards(&mut self) -> impl Iterator<Item = &mut Ward> {
+        std::iter::once(&mut self.control).chain(&mut self.proxy)
+    }
+
+    /// Starts again what ends, until control has ended for good or as it was told.
+    async fn keep(&mut self, ears: &mut Ears) -> anyhow::Result<()> {
+        loop {
+            let due = self.wards().filter_map(|ward| ward.is_due_at()).min();
+            if let News::End(signal) = ears.hear(due).await {
+                self.wards().for_each(|ward| ward.tell_to_end(signal));
+            }
+            while let Some((pid, status)) = next_ended()? {
+                self.wards().for_each(|ward| ward.notice_end(pid, status));
+            }
+            if let Some(end) = self.control.end() {
+                let untold = self.wards().filter(|ward| !ward.is_ending());
+                untold.for_each(|ward| ward.tell_to_end(Signal::INT));
+                anyhow::ensure!(
+                    end == End::Well,
+                    "control cannot run here; its last words say why"
+                );
+                return Ok(());
+            }
+            self.wards().for_each(Ward::start_when_due);
+        }
+    }
+}
+
+impl Ears {
+    fn open() -> std::io::Result<Self> {
+        Ok(Self {
+            child: signal(SignalKind::child())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for a signal, at most until something is due.
+    async fn hear(&mut self, due: Option<Instant>) -> News {
+        let pause = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.term.recv() => News::End(Signal::TERM),
+            _ = self.int.recv() => News::End(Signal::INT),
+            _ = self.child.recv() => News::Change,
+            () = pause => News::Change,
+        }
+    }
+}
+
+/// The next child that has ended, if one has.
+fn next_ended() -> anyhow::Result<Option<(Pid, ExitStatus)>> {
+    match wait(WaitOptions::NOHANG) {
+        Ok(ended) => Ok(ended.map(|(pid, status)| (pid, ExitStatus::from_raw(status.as_raw())))),
+        Err(Errno::CHILD) => Ok(None),
+        Err(error) => Err(error).context("cannot wait for a process"),
+    }
 }

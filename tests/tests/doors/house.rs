@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use testkit::instance::{APP, binary};
 use testkit::{Builder, Instance, eventually};
-use tests::fixture::with_image;
+use tests::fixture::{wait_until_it_listens, with_image};
 
 /// Public port of the HTTP service of [`APP`].
 pub(crate) const HTTP: u16 = 8080;
@@ -36,10 +36,7 @@ pub(crate) fn up(instance: &Instance, server: &str, port: u16, handlers: &[&str]
     instance.start_machine(&id);
     instance.wait_for_route(&id, |machine| machine["route"]["state"]["state"] == "up");
     instance.wait_until_served(&id);
-    eventually("the program listens", || {
-        let sockets = instance.get(&format!("{}/listening", Instance::path(&id))).expect(200);
-        sockets.to_string().contains(":80\"").then_some(())
-    });
+    wait_until_it_listens(instance, &id, 80);
     id
 }
 

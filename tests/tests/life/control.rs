@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use testkit::{Instance, eventually, instance, leftovers, report};
+use testkit::{Builder, Instance, eventually, instance, leftovers, report};
 use tests::fixture::{
-    PROBE, config, destroy, events, last_exit, started, with_busybox, with_probe,
+    PROBE, config, destroy, events, last_exit, started, wait_until_it_listens, with_busybox,
+    with_probe,
 };
 
 /// Longest time from the death of control until its successor has adopted a running machine.
@@ -18,10 +19,7 @@ fn a_machine_answers_all_the_while_when_control_is_killed_and_is_adopted() {
     let instance = with_probe();
     let id = started(&instance, &format!("exec {PROBE} serve 8080 pong"), &json!({}));
     let init = the_init(&instance, &id);
-    eventually("it listens", || {
-        let sockets = instance.get(&format!("{}/listening", Instance::path(&id))).expect(200);
-        sockets.to_string().contains("8080").then_some(())
-    });
+    wait_until_it_listens(&instance, &id, 8080);
     let client = Client::inside_network_of(init, 8080);
     let is_over = AtomicBool::new(false);
     let mut slowest = Duration::ZERO;
@@ -228,6 +226,31 @@ fn the_supervisor_ends_when_told_even_while_control_is_dead() {
         assert!(told.is_ok_and(|status| status.success()));
         assert_eq!(instance.wait_for_its_end(), Some(0));
     }
+}
+
+#[test]
+fn the_supervisor_ends_when_told_while_control_pauses_before_another_try() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let boot_id = dir.path().join("boot-id");
+    let write = || std::fs::write(&boot_id, "11111111-1111-4111-8111-111111111111\n");
+    write().expect("a file");
+    let mut instance =
+        Builder::default().arg(&format!("--boot-id-file={}", boot_id.display())).start();
+    let supervisor = instance.endpoint().expect("it listens")["supervisor_pid"].to_string();
+    // Control cannot run without the file, and the supervisor tries again after longer and longer.
+    std::fs::remove_file(&boot_id).expect("our own file");
+    instance::kill(instance.control_pid());
+    eventually("control is paused", || (!control_runs(&instance)).then_some(()));
+    let told = std::process::Command::new("kill").args(["-TERM", &supervisor]).status();
+    assert!(told.is_ok_and(|status| status.success()));
+    assert_eq!(instance.wait_for_its_end(), Some(0));
+    // It is started once more, to be taken down.
+    write().expect("a file");
+}
+
+fn control_runs(instance: &Instance) -> bool {
+    let all = leftovers::of_instance(&instance.tag(), instance.data_dir());
+    all.iter().any(|line| line.contains("dormouse control "))
 }
 
 /// The one guest init of a machine.

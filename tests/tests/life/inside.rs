@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use testkit::{Instance, eventually};
-use tests::fixture::{PROBE, started, with_busybox, with_probe};
+use tests::fixture::{PROBE, started, wait_until_it_listens, with_busybox, with_probe};
 
 fn exec(instance: &Instance, id: &str, body: &Value) -> testkit::Reply {
     instance.post(&format!("{}/exec", Instance::path(id)), body)
@@ -102,10 +102,7 @@ fn processes_ports_and_use_are_shown() {
         let mut commands = ps.as_array().expect("a list").iter().map(|p| p["command"].to_string());
         commands.any(|command| command.contains("nc")).then_some(())
     });
-    eventually("the port is listened on", || {
-        let sockets = instance.get(&format!("{path}/listening")).expect(200);
-        sockets.to_string().contains("8080").then_some(())
-    });
+    wait_until_it_listens(&instance, &id, 8080);
     let stats = instance.get(&format!("{path}/stats")).expect(200);
     assert!(stats["ram_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{stats}");
 }

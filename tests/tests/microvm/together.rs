@@ -23,6 +23,9 @@ fn virtual_machines_and_containers_are_one_network() {
     let serve = format!("exec {PROBE} serve 7000 here");
     let vms = [started(&instance, &serve, &json!({})), started(&instance, &serve, &json!({}))];
     let container = fixture::started(&instance, &serve, &json!({}));
+    for id in vms.iter().chain([&container]) {
+        fixture::wait_until_it_listens(&instance, id, 7000);
+    }
     for (from, to) in [(&vms[0], &container), (&container, &vms[0]), (&vms[0], &vms[1])] {
         let script = format!("{PROBE} connect {} 7000", address(&instance, to));
         assert_eq!(instance.sh(from, &script).trim(), "here");

@@ -1,13 +1,13 @@
 //! A process that is kept running.
 
 use super::SUPERVISOR_PID_VAR;
+use crate::control_process::EXIT_FOR_GOOD;
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A process that lived this long counts as healthy: the next start is at once.
@@ -29,41 +29,45 @@ pub(super) struct Spawn {
     pub(super) stdin: Option<OwnedFd>,
     /// What it is told when the supervisor is told SIGTERM.
     pub(super) on_term: Signal,
+    /// It may end by itself: well, or because no other start would help.
+    pub(super) may_end: bool,
 }
 
 /// A process that is kept running.
 #[derive(Debug)]
 pub(super) struct Ward {
     spawn: Spawn,
-    now: Mutex<Now>,
-}
-
-#[derive(Debug)]
-struct Now {
-    pid: Option<Pid>,
-    since: Instant,
-    wait: Duration,
-    /// It was told to end: not started any more, and told again should it begin meanwhile.
+    state: State,
+    /// Next pause, should it fail.
+    backoff: Duration,
+    /// It was told to end: not started any more.
     is_ending: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Runs { pid: Pid, since: Instant },
+    Pauses { until: Instant },
+    Over(End),
+}
+
+/// How it ended for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Told to, or well.
+    Well,
+    /// It cannot run here.
+    InVain,
+}
+
 impl Ward {
-    pub(super) fn new(spawn: Spawn) -> Arc<Self> {
-        let now = Now { pid: None, since: Instant::now(), wait: BACKOFF_FIRST, is_ending: false };
-        Arc::new(Self { spawn, now: Mutex::new(now) })
+    pub(super) fn new(spawn: Spawn) -> Self {
+        let state = State::Pauses { until: Instant::now() };
+        Self { spawn, state, backoff: BACKOFF_FIRST, is_ending: false }
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.spawn.name
-    }
-
-    /// Starts it, unless it was told to end.
-    pub(super) fn start(&self) -> anyhow::Result<()> {
-        // Held until its number is known: its end may be seen before.
-        let mut now = self.lock();
-        if now.is_ending {
-            return Ok(());
-        }
+    /// Starts it.
+    pub(super) fn start(&mut self) -> anyhow::Result<()> {
         let Spawn { name, program, args, stdin, .. } = &self.spawn;
         let stdin = match stdin {
             Some(fd) => Stdio::from(fd.try_clone().context("cannot share the socket")?),
@@ -75,68 +79,87 @@ impl Ward {
             .env(SUPERVISOR_PID_VAR, std::process::id().to_string())
             .spawn()
             .with_context(|| format!("cannot start {name}: {}", program.display()))?;
-        now.pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        now.since = Instant::now();
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.context("a process without a number")?;
+        self.state = State::Runs { pid, since: Instant::now() };
         Ok(())
     }
 
-    /// Whether this was its process, which is then gone.
-    pub(super) fn has_ended(&self, pid: Pid) -> bool {
-        let mut now = self.lock();
-        let is_it = now.pid == Some(pid);
-        if is_it {
-            now.pid = None;
+    /// When it is to be started again, if it is.
+    pub(super) fn is_due_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Pauses { until } => Some(until),
+            State::Runs { .. } | State::Over(_) => None,
         }
-        is_it
     }
 
-    /// Starts it again: at once after a healthy life or a kill, else after a pause, on a thread.
-    pub(super) fn start_again(ward: &Arc<Self>, status: ExitStatus) -> anyhow::Result<()> {
-        let pause = ward.lock().pause_after(status);
-        if pause.is_zero() {
-            return ward.start();
+    /// How it ended for good, if it has.
+    pub(super) fn end(&self) -> Option<End> {
+        match self.state {
+            State::Over(end) => Some(end),
+            State::Runs { .. } | State::Pauses { .. } => None,
         }
-        let ward = Arc::clone(ward);
-        std::thread::Builder::new().name(format!("start {}", ward.name())).spawn(move || {
-            std::thread::sleep(pause);
-            if let Err(error) = ward.start() {
-                tracing::error!(error = format!("{error:#}"), "{} stays down", ward.name());
-            }
-        })?;
-        Ok(())
+    }
+
+    /// A process has ended: if it was this one, it is due again, at once after a healthy life or a
+    /// kill, else after a pause.
+    pub(super) fn notice_end(&mut self, ended: Pid, status: ExitStatus) {
+        let State::Runs { pid, since } = self.state else { return };
+        if pid != ended {
+            return;
+        }
+        if self.is_ending || self.spawn.may_end && status.success() {
+            self.state = State::Over(End::Well);
+            return;
+        }
+        if self.spawn.may_end && status.code() == Some(i32::from(EXIT_FOR_GOOD)) {
+            self.state = State::Over(End::InVain);
+            return;
+        }
+        tracing::error!(%status, "{} ended; starting it again", self.spawn.name);
+        let is_healthy = since.elapsed() >= HEALTHY;
+        if is_healthy {
+            self.backoff = BACKOFF_FIRST;
+        }
+        let is_at_once = is_healthy || status.signal().is_some();
+        let pause = if is_at_once { Duration::ZERO } else { self.next_pause() };
+        self.state = State::Pauses { until: Instant::now() + pause };
+    }
+
+    /// Starts it if its pause is over; a start that fails is tried again after another.
+    pub(super) fn start_when_due(&mut self) {
+        if self.is_due_at().is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        if let Err(error) = self.start() {
+            tracing::error!(error = format!("{error:#}"), "{} stays down", self.spawn.name);
+            self.state = State::Pauses { until: Instant::now() + self.next_pause() };
+        }
     }
 
     /// Hands a signal of the supervisor on; it is not started any more.
-    pub(super) fn end(&self, signal: Signal) {
-        self.lock().is_ending = true;
-        self.tell(if signal == Signal::TERM { self.spawn.on_term } else { signal });
-    }
-
-    /// Sends a signal, if it runs.
-    pub(super) fn tell(&self, signal: Signal) {
-        if let Some(pid) = self.lock().pid
-            && let Err(error) = kill_process(pid, signal)
-        {
-            tracing::warn!(%error, "{} cannot be told to end", self.name());
+    pub(super) fn tell_to_end(&mut self, signal: Signal) {
+        let signal = if signal == Signal::TERM { self.spawn.on_term } else { signal };
+        self.is_ending = true;
+        match self.state {
+            State::Pauses { .. } => self.state = State::Over(End::Well),
+            State::Runs { pid, .. } => {
+                if let Err(error) = kill_process(pid, signal) {
+                    tracing::warn!(%error, "{} cannot be told to end", self.spawn.name);
+                }
+            }
+            State::Over(_) => {}
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether it was told to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending
     }
-}
 
-impl Now {
-    fn pause_after(&mut self, status: ExitStatus) -> Duration {
-        if self.since.elapsed() >= HEALTHY {
-            self.wait = BACKOFF_FIRST;
-            return Duration::ZERO;
-        }
-        if status.signal().is_some() {
-            return Duration::ZERO;
-        }
-        let pause = self.wait;
-        self.wait = (self.wait * 2).min(BACKOFF_MAX);
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.backoff;
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         pause
     }
 }
