@@ -81,7 +81,10 @@ impl Control {
         drop(tokio::spawn(notify::deliver_for_ever(self.clone())));
         drop(tokio::spawn(hostnames::renew_for_ever(self.clone())));
         // Off the path to the first answer: a start that comes sooner makes its own.
-        drop(tokio::task::spawn_blocking(move || recover::fill_pools(&inner)));
+        drop(tokio::task::spawn_blocking(move || {
+            recover::look_at_vms(&inner);
+            recover::fill_pools(&inner);
+        }));
         Ok(())
     }
 

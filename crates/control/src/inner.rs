@@ -14,7 +14,7 @@ use crate::proxy::Proxy;
 use crate::pulls::Pulls;
 use crate::shim::ShimPool;
 use crate::vault::Vault;
-use crate::vms::{VmConfig, Vms};
+use crate::vms::{VmConfig, Vms, WarmPool};
 use crate::watch::Watchers;
 use model::{BootId, EventId, InstanceTag, MachineId, RunId, UnixMs, VersionId};
 use std::collections::HashMap;
@@ -76,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) slots: net::SlotPool,
     pub(crate) shims: Arc<ShimPool>,
     pub(crate) vms: Vms,
+    pub(crate) warm: WarmPool,
     pub(crate) capacity: Arc<Capacity>,
     pub(crate) vault: Vault,
     pub(crate) watchers: Watchers,

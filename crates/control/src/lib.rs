@@ -78,4 +78,4 @@ pub use pulls::ImageSettings;
 pub use recover::Parts;
 pub use store::EventsOf;
 pub use vault::SECRETS_KEY_FILE;
-pub use vms::VmConfig;
+pub use vms::{VmConfig, WarmStats};

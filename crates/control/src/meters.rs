@@ -3,6 +3,7 @@
 //! Few labels with few values each: words of this file and of `model`, never names of apps or
 //! machines.
 
+use crate::vms::WarmStats;
 use model::Depth;
 use model::cause::Cause;
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Metered {
     pub parts: BTreeMap<&'static str, Histogram>,
     /// Starts and wakes that did not, by the word of their cause.
     pub failed: BTreeMap<&'static str, u64>,
+    /// Virtual machines that wait for a run, and starts that found one or none.
+    pub warm_vms: WarmStats,
     /// Rests that began, by the word of their cause and how deep.
     pub rests: BTreeMap<(&'static str, &'static str), u64>,
 }

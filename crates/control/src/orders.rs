@@ -3,8 +3,8 @@
 use crate::app_secrets::RunSecrets;
 use crate::inner::ControlConfig;
 use guest_proto::message::{FileOrder, HostsLine, Orders};
-use model::spec::{CpuKind, MachineFact};
-use model::{InstanceTag, Run, RunId};
+use model::spec::{CpuKind, EngineKind, MachineFact};
+use model::{InstanceTag, Run, RunId, SlotId};
 use net::router::{DNS_V4, DNS_V6};
 use shim_proto::RunSpec;
 use shim_proto::spec::{EngineSpec, FakeSpec, Limits, LogSpec};
@@ -50,9 +50,27 @@ pub(crate) fn log_path(machine_dir: &Path) -> PathBuf {
     machine_dir.join("log")
 }
 
-/// Directory of the machine under each cgroup hierarchy.
+/// Directory of a container under each cgroup hierarchy.
 pub(crate) fn cgroup(instance: &InstanceTag, machine: &model::MachineId) -> String {
     format!("dormouse-{instance}/{machine}")
+}
+
+/// Directory of the virtual machine at a tap: it may be there before anybody's machine is in it.
+pub(crate) fn vm_cgroup(instance: &InstanceTag, slot: SlotId) -> String {
+    format!("dormouse-{instance}/vm-{slot}")
+}
+
+/// Directory of a run.
+pub(crate) fn run_cgroup(
+    instance: &InstanceTag,
+    engine: EngineKind,
+    machine: &model::MachineId,
+    run: &Run,
+) -> String {
+    match (engine, run.slot) {
+        (EngineKind::Microvm, Some(slot)) => vm_cgroup(instance, slot),
+        _ => cgroup(instance, machine),
+    }
 }
 
 /// The order for the shim.

@@ -46,6 +46,8 @@ pub struct Parts {
     pub router: RouterConfig,
     /// Slots to keep ready: fewest and most.
     pub slots_ready: (u16, u16),
+    /// Virtual machines of a shape to keep warm: fewest and most.
+    pub vms_ready: (u16, u16),
     /// What the operator decides about images.
     pub images: ImageSettings,
     /// What the operator decides about notifications.
@@ -54,7 +56,8 @@ pub struct Parts {
 
 /// Opens everything below control.
 pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
-    let Parts { config, store, namespaces, router, slots_ready, images: settings, notify } = parts;
+    let Parts { config, store, namespaces, router, images: settings, notify, .. } = parts;
+    let (slots_ready, vms_ready) = (parts.slots_ready, parts.vms_ready);
     let RouterConfig { v4_range, egress } = router;
     let shims_dir = config.runtime_dir.join("shims");
     fs::create_dir_all(&shims_dir).map_err(|e| ControlError::host("create", &shims_dir, e))?;
@@ -81,6 +84,7 @@ pub(crate) fn open(parts: Parts) -> Result<Inner, ControlError> {
         capacity: Capacity::new(config.host_ram_mib, config.host_cpus),
         shims: Arc::new(ShimPool::new(config.shim_path.clone(), store.instance())),
         vms,
+        warm: crate::vms::WarmPool::new(vms_ready),
         vault: crate::vault::Vault::new(&config.data_dir),
         watchers: crate::watch::Watchers::default(),
         news: watch::Sender::new(()),
@@ -193,13 +197,22 @@ async fn adopt_all(inner: &Arc<Inner>, machines: &[MachineId]) {
     }
 }
 
-/// Shims and slots for the first starts. Blocking; failures are noted, a start makes its own.
+/// Shims, slots and virtual machines for the next starts. Blocking; failures are noted, a start makes its
+/// own.
 pub(crate) fn fill_pools(inner: &Inner) {
     if let Err(error) = inner.shims.refill() {
         tracing::warn!(%error, "the pool of shims cannot be filled");
     }
     if let Err(error) = inner.slots.refill() {
         tracing::warn!(%error, "the pool of slots cannot be filled");
+    }
+    inner.warm.refill(inner);
+}
+
+/// Which virtual machines are likely to start is seen by those that there are. Blocking.
+pub(crate) fn look_at_vms(inner: &Inner) {
+    if let Err(error) = inner.warm.look(inner) {
+        tracing::warn!(%error, "which virtual machines there are cannot be read");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What virtual machines are copies of.
+//! What virtual machines are copies of, and those that wait for a run ([`warm`]).
 //!
 //! A template is made when a machine of its shape is first created, which boots a kernel and takes some
 //! seconds, and kept in the data directory. From its first use on this process holds it in RAM, where the
@@ -7,13 +7,23 @@
 //! ```text
 //! <data>/vm/guests/<digest>/    a kernel and its first file system
 //! <data>/vm/templates/<id>/     templates made of it
+//! <data>/vm/rehearsal/          the image of a start that is rehearsed
 //! ```
 
+mod warm;
+
+pub use warm::WarmStats;
+pub(crate) use warm::{WarmPool, WarmVm};
+
 use crate::error::{ControlError, sentence_of};
-use model::InstanceTag;
+use crate::inner::Inner;
+use crate::orders;
+use disk::DiskStore;
+use model::spec::RootfsSpec;
+use model::{InstanceTag, SlotId};
 use net::slot::{FIRST_HOST_ID, IDS_PER_SLOT, MAX_SLOTS};
 use shim_proto::shape::{Accel, Shape};
-use shim_proto::spec::TemplateSpec;
+use shim_proto::spec::{MonitorSpec, RehearsalSpec, TapSpec, TemplateSpec};
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
@@ -66,6 +76,7 @@ struct Source {
     qemu: String,
     /// Rate of the host's time stamp counter, in kHz.
     tsc_khz: u32,
+    rehearsal: RehearsalSpec,
 }
 
 impl Vms {
@@ -107,31 +118,47 @@ impl Vms {
         }
     }
 
-    /// The template for machines of `shape`, held from now on; made if there is none. Blocking: some
-    /// seconds when it has to be made, 0.1 s when it has to be read.
-    pub(crate) fn ensure(&self, shape: Shape) -> Result<TemplateSpec, ControlError> {
+    /// The template for machines of `shape`, held from now on; made if there is none. `disks` are those
+    /// of the instance. Blocking: some seconds when it has to be made, 0.1 s when it has to be read.
+    pub(crate) fn ensure(
+        &self,
+        disks: &DiskStore,
+        shape: Shape,
+    ) -> Result<TemplateSpec, ControlError> {
         let mut state = self.lock();
         if let Some(template) = state.held.get(&shape) {
             return Ok(spec_of(template));
         }
-        if state.source.is_none() {
-            state.source = Some(self.find_source()?);
-        }
-        let source = state.source.as_ref().expect("found just now");
+        let source = self.source(&mut state, disks)?;
         let template = self.open_or_make(source, shape)?;
         let spec = spec_of(&template);
         state.held.insert(shape, template);
         Ok(spec)
     }
 
-    /// QEMU's program.
-    pub(crate) fn qemu_path(&self) -> &Path {
-        &self.config.qemu_path
+    /// The monitor of a machine of `shape` at the tap with this number. Blocking, as [`Vms::ensure`].
+    pub(crate) fn monitor(
+        &self,
+        inner: &Inner,
+        shape: Shape,
+        slot: SlotId,
+    ) -> Result<MonitorSpec, ControlError> {
+        Ok(MonitorSpec {
+            qemu_path: self.config.qemu_path.clone(),
+            template: self.ensure(&inner.disks, shape)?,
+            netns_path: self.netns_path.clone(),
+            tap: Some(TapSpec {
+                router_path: inner.slots.router_pin(),
+                name: net::slot::link_name(inner.instance(), slot),
+            }),
+            uid: net::slot::host_id_base(slot),
+            cgroup: orders::vm_cgroup(inner.instance(), slot),
+        })
     }
 
-    /// Where monitors are on the network: nowhere.
-    pub(crate) fn netns_path(&self) -> &Path {
-        &self.netns_path
+    /// What is rehearsed. Blocking, for the first one who asks.
+    pub(crate) fn rehearsal(&self, disks: &DiskStore) -> Result<RehearsalSpec, ControlError> {
+        Ok(self.source(&mut self.lock(), disks)?.rehearsal.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -139,7 +166,18 @@ impl Vms {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find_source(&self) -> Result<Source, ControlError> {
+    fn source<'a>(
+        &self,
+        state: &'a mut State,
+        disks: &DiskStore,
+    ) -> Result<&'a Source, ControlError> {
+        if state.source.is_none() {
+            state.source = Some(self.find_source(disks)?);
+        }
+        Ok(state.source.as_ref().expect("found just now"))
+    }
+
+    fn find_source(&self, disks: &DiskStore) -> Result<Source, ControlError> {
         let kernel = Kernel::read(&self.config.kernel_root).map_err(failed("find a kernel"))?;
         let read = |path: &Path| fs::read(path).map_err(|e| ControlError::host("read", path, e));
         let init = read(&self.init_path)?;
@@ -152,7 +190,13 @@ impl Vms {
             tools.iter().map(|(name, content)| Tool { name, content }).collect();
         let image = GuestImage::ensure(&self.dir.join("guests"), &kernel, &init, &tools)
             .map_err(failed("keep the kernel of virtual machines"))?;
-        let source = Source { image, qemu: self.qemu_version()?, tsc_khz: vmm::tsc::host_khz() };
+        let rehearsal = RehearsalSpec {
+            image_path: vmm::rehearsal::make_image(&self.dir.join("rehearsal"), &init)
+                .map_err(failed("prepare rehearsals"))?,
+            disk_path: disks.ensure_template(RootfsSpec::default().size_gib)?,
+        };
+        let (qemu, tsc_khz) = (self.qemu_version()?, vmm::tsc::host_khz());
+        let source = Source { image, qemu, tsc_khz, rehearsal };
         self.prune(&source);
         Ok(source)
     }
@@ -205,6 +249,7 @@ impl Vms {
             netns_path: self.netns_path.clone(),
             uid: TEMPLATE_UID,
             cgroup: self.cgroup.clone(),
+            rehearsal: source.rehearsal.clone(),
         })?;
         let (id, took_ms) = (key.id(), began.elapsed().as_millis());
         tracing::info!(template = id, took_ms, "a template of virtual machines was made");

@@ -93,6 +93,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<()> {
         namespaces,
         router: RouterConfig { egress, ..RouterConfig::default() },
         slots_ready: options.slots_ready,
+        vms_ready: options.vms_ready,
         notify: options.notify_settings(&images)?,
         images,
     };

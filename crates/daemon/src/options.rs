@@ -41,6 +41,8 @@ pub struct UpOptions {
     pub boot_id_file: PathBuf,
     /// Slots kept ready: fewest and most.
     pub slots_ready: (u16, u16),
+    /// Virtual machines of a shape kept warm: fewest and most.
+    pub vms_ready: (u16, u16),
     /// Which registries are used, and how.
     pub images: ImageOptions,
     /// Patterns of servers, on this host or in private networks, that notifications may reach, from
@@ -131,6 +133,7 @@ impl UpOptions {
             guest_kernel: PathBuf::from("/"),
             boot_id_file: PathBuf::from("/proc/sys/kernel/random/boot_id"),
             slots_ready: (4, 8),
+            vms_ready: (1, 2),
             images: ImageOptions::default(),
             allow_notify: Vec::new(),
             proxy: ProxySettings::default(),
@@ -149,6 +152,7 @@ impl UpOptions {
             format!("--guest-kernel={}", self.guest_kernel.display()),
             format!("--boot-id-file={}", self.boot_id_file.display()),
             format!("--slots-ready={},{}", self.slots_ready.0, self.slots_ready.1),
+            format!("--vms-ready={},{}", self.vms_ready.0, self.vms_ready.1),
         ];
         if self.egress {
             args.push("--egress".to_owned());

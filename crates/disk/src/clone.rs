@@ -27,8 +27,12 @@ pub(crate) fn clone_sparse(from: &Path, to: &Path) -> Result<File, DiskError> {
     Ok(target)
 }
 
-/// Copies only the parts of `source` that hold data; the rest of `target` stays a hole.
-fn copy_data(source: &File, target: &File) -> std::io::Result<()> {
+/// Copies only the parts of `source` that hold data; the rest of `target`, which is as long then, stays a
+/// hole.
+///
+/// # Errors
+/// A file cannot be read or written; `target` may have a part.
+pub fn copy_data(source: &File, target: &File) -> std::io::Result<()> {
     target.set_len(source.metadata()?.len())?;
     let mut at = 0;
     while let Some(start) = next_data(source, at)? {

@@ -28,6 +28,7 @@ mod store;
 mod template;
 
 pub use attach::{LoopDevice, LoopMode, attach_loop, mount_ext4, mount_ext4_detached};
+pub use clone::copy_data;
 pub use error::DiskError;
 pub use lock::DiskLock;
 pub use mend::mend;

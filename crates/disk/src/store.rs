@@ -65,12 +65,15 @@ impl DiskStore {
         Ok(wanted)
     }
 
-    /// Makes sure that disks of this size can be created without formatting.
+    /// Makes sure that disks of this size can be created without formatting; returns what they are
+    /// copies of, to be read only.
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub fn ensure_template(&self, size_gib: u32) -> Result<(), DiskError> {
-        template::ensure(&self.template_path(size_gib), &self.temporary(), size_bytes(size_gib)?)
+    pub fn ensure_template(&self, size_gib: u32) -> Result<PathBuf, DiskError> {
+        let path = self.template_path(size_gib);
+        template::ensure(&path, &self.temporary(), size_bytes(size_gib)?)?;
+        Ok(path)
     }
 
     /// Takes the disk for attaching it as `kind`, which the first use fixes; waits at most

@@ -1,7 +1,9 @@
 //! The microvm engine: a virtual machine with a kernel of its own, which no start ever boots.
 //!
 //! ```text
-//! prepare  lock disk; cgroup with limits
+//! warm     all of prepare and go, with a machine that nobody owns and up to its end; then stopped
+//! prepare  lock disk; in a machine that was warmed: limits, and its files for those of the rehearsal;
+//!          else cgroup with limits
 //!          clone3 into v2 cgroup, from an empty mount namespace
 //!            child: v1 cgroups → network → root of libraries alone → unprivileged user → exec QEMU
 //!          QEMU takes up the template: RAM shared with all others until written to, devices' state
@@ -16,6 +18,7 @@
 mod child;
 mod furnish;
 mod monitor;
+mod rehearsal;
 mod root;
 mod template;
 
@@ -31,17 +34,18 @@ use crate::watch::Watch;
 use ::disk::{AttachKind, DiskError, DiskLock};
 use guest_proto::Furnishing;
 use monitor::{Monitor, MonitorOrder};
+use rehearsal::Stage;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use shim_proto::RunSpec;
 use shim_proto::message::{Timing, Usage};
 use shim_proto::shape::{Accel, Shape};
-use shim_proto::spec::{EngineSpec, Limits, MicrovmSpec};
+use shim_proto::spec::{EngineSpec, Limits, MicrovmSpec, MonitorSpec, WarmSpec};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
-use vmm::command_line::{OWN_BYTES_MAX, Purpose, TRANSLATED_CODE_MIB, disk_node};
+use vmm::command_line::{Drive, OWN_BYTES_MAX, Purpose, TRANSLATED_CODE_MIB};
 
 /// Longest wait for a monitor to let go of the disk. It has been killed by then.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,8 +64,12 @@ pub struct Microvm {
     disk: Option<DiskLock>,
     cgroup: Option<Cgroup>,
     monitor: Option<Monitor>,
+    /// The monitor waits for a run, after a rehearsal: it was made as this says.
+    warm: Option<MonitorSpec>,
     furnishing: Option<Furnishing>,
     ram_limit_bytes: u64,
+    /// CPU time that was used for nobody, in microseconds.
+    rehearsed_us: u64,
 }
 
 impl Microvm {
@@ -73,42 +81,127 @@ impl Microvm {
             disk: None,
             cgroup: None,
             monitor: None,
+            warm: None,
             furnishing: None,
             ram_limit_bytes: 0,
+            rehearsed_us: 0,
         }
     }
 
-    /// Starts QEMU with the machine's files.
+    /// Starts a virtual machine that waits for [`Engine::prepare`], and rehearses a start in it.
+    ///
+    /// # Errors
+    /// As those of a start; [`Engine::teardown`] has to follow.
+    pub fn warm(&mut self, spec: &WarmSpec) -> Result<Vec<Timing>, EngineError> {
+        let mut watch = Watch::start();
+        let stage = Stage::set(&spec.rehearsal)?;
+        self.make_cgroup(&spec.monitor, &spec.limits)?;
+        watch.lap("cgroup");
+        self.start_monitor(&spec.monitor, [stage.image.as_fd(), stage.disk.as_fd()])?;
+        watch.lap("vmm");
+        self.take_up(&spec.monitor)?;
+        watch.lap("load");
+        let monitor = self.monitor("warm")?;
+        monitor.cont()?;
+        stage.rehearse(monitor)?;
+        monitor.stop()?;
+        watch.lap("rehearsal");
+        self.rehearsed_us = self.cgroup()?.cpu_us()?;
+        self.warm = Some(spec.monitor.clone());
+        Ok(watch.into_timings())
+    }
+
+    /// Whether the virtual machine that waits could still be used.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        self.warm.is_some() && self.monitor.as_ref().is_some_and(Monitor::is_there)
+    }
+
+    fn make_cgroup(&mut self, spec: &MonitorSpec, limits: &Limits) -> Result<(), EngineError> {
+        let made = self.ahead.ensure()?;
+        self.cgroup = Some(Cgroup::make(
+            &made.hierarchies,
+            made.devices.as_ref(),
+            &spec.cgroup,
+            &host_limits(limits, &spec.template),
+            None,
+        )?);
+        Ok(())
+    }
+
+    /// Starts QEMU with an image and a disk.
     fn start_monitor(
         &mut self,
-        microvm: &MicrovmSpec,
-        disk: BorrowedFd<'_>,
+        spec: &MonitorSpec,
+        drives: [BorrowedFd<'_>; 2],
     ) -> Result<Vec<Timing>, EngineError> {
         let made = self.ahead.ensure()?;
         let cgroup = self.cgroup.as_ref().ok_or(EngineError::Order { verb: "prepare" })?;
-        let netns = open_namespace(&microvm.netns_path)?;
-        let disk = disk.try_clone_to_owned();
-        let mut files = vec![
-            open_to(&microvm.template.ram_path, OFlags::RDONLY)?,
-            open_to(&microvm.image_path, OFlags::RDONLY)?,
-            disk.map_err(EngineError::namespace("duplicate the disk's descriptor"))?,
-        ];
-        if let Some(link) = &microvm.link {
-            files.push(
-                net::tap::open_queue(&link.router_path, &link.tap).map_err(EngineError::Link)?,
-            );
+        let netns = open_namespace(&spec.netns_path)?;
+        let mut files = vec![open_to(&spec.template.ram_path, OFlags::RDONLY)?];
+        for drive in drives {
+            let copy = drive.try_clone_to_owned();
+            files.push(copy.map_err(EngineError::namespace("duplicate a disk's descriptor"))?);
+        }
+        if let Some(tap) = &spec.tap {
+            let queue = net::tap::open_queue(&tap.router_path, &tap.name);
+            files.push(queue.map_err(EngineError::Link)?);
         }
         let order = MonitorOrder {
-            program: &microvm.qemu_path,
-            shape: &microvm.template.shape,
-            purpose: Purpose::TakeUp { has_link: microvm.link.is_some() },
+            program: &spec.qemu_path,
+            shape: &spec.template.shape,
+            purpose: Purpose::TakeUp { has_link: spec.tap.is_some() },
             netns: &netns,
-            uid: microvm.uid,
+            uid: spec.uid,
             files,
         };
         let (monitor, timings) = Monitor::start(&made.bare, cgroup, order)?;
         self.monitor = Some(monitor);
         Ok(timings)
+    }
+
+    fn take_up(&mut self, spec: &MonitorSpec) -> Result<(), EngineError> {
+        let state = open_to(&spec.template.state_path, OFlags::RDONLY)?;
+        self.monitor("prepare")?.take_up(state.as_fd())
+    }
+
+    /// A monitor for a run, as none waits for it.
+    fn prepare_cold(
+        &mut self,
+        spec: &RunSpec,
+        microvm: &MicrovmSpec,
+        drives: [BorrowedFd<'_>; 2],
+    ) -> Result<Vec<Timing>, EngineError> {
+        let mut watch = Watch::start();
+        self.make_cgroup(&microvm.monitor, &spec.limits)?;
+        watch.lap("cgroup");
+        let of_monitor = self.start_monitor(&microvm.monitor, drives)?;
+        watch.lap("vmm");
+        self.take_up(&microvm.monitor)?;
+        watch.lap("load");
+        let mut timings = watch.into_timings();
+        timings.extend(of_monitor);
+        Ok(timings)
+    }
+
+    /// Gives the monitor that waits to a run.
+    fn prepare_warm(
+        &mut self,
+        spec: &RunSpec,
+        microvm: &MicrovmSpec,
+        [image, disk]: [BorrowedFd<'_>; 2],
+    ) -> Result<Vec<Timing>, EngineError> {
+        let mut watch = Watch::start();
+        let limits = host_limits(&spec.limits, &microvm.monitor.template);
+        let made = self.ahead.ensure()?;
+        let cgroup = self.cgroup.as_ref().ok_or(EngineError::Order { verb: "prepare" })?;
+        cgroup.set_limits(&made.hierarchies, &microvm.monitor.cgroup, &limits)?;
+        watch.lap("cgroup");
+        let monitor = self.monitor("prepare")?;
+        monitor.exchange(Drive::Image, image)?;
+        monitor.exchange(Drive::Disk, disk)?;
+        watch.lap("exchange");
+        Ok(watch.into_timings())
     }
 
     fn cgroup(&self) -> Result<&Cgroup, EngineError> {
@@ -142,32 +235,31 @@ impl Engine for Microvm {
         let mut watch = Watch::start();
         let lock = take_disk(microvm).map_err(EngineError::Disk)?;
         let disk_bytes = size_of(&lock)?;
+        let image = open_to(&microvm.image_path, OFlags::RDONLY)?;
         watch.lap("disk_lock");
-        let made = self.ahead.ensure()?;
-        self.cgroup = Some(Cgroup::make(
-            &made.hierarchies,
-            made.devices.as_ref(),
-            &microvm.cgroup,
-            &host_limits(&spec.limits, &microvm.template),
-            None,
-        )?);
         self.ram_limit_bytes = spec.limits.ram_bytes;
-        watch.lap("cgroup");
-        let of_monitor = self.start_monitor(microvm, lock.file());
+        let drives = [image.as_fd(), lock.file()];
+        let is_fit = self.is_warm() && self.warm.as_ref() == Some(&microvm.monitor);
+        let warm = is_fit.then(|| self.prepare_warm(spec, microvm, drives));
+        let prepared = match warm {
+            Some(Ok(timings)) => Ok(timings),
+            // What waits here, if anything does, is of no use.
+            Some(Err(_)) | None => {
+                self.teardown().and_then(|()| self.prepare_cold(spec, microvm, drives))
+            }
+        };
+        self.warm = None;
         self.disk = Some(lock);
-        let mut timings = of_monitor?;
-        watch.lap("vmm");
-        let state = open_to(&microvm.template.state_path, OFlags::RDONLY)?;
-        self.monitor("prepare")?.take_up(state.as_fd())?;
-        watch.lap("load");
+        let mut timings = watch.into_timings();
+        timings.extend(prepared?);
         self.furnishing = Some(Furnishing {
             hostname: host_name(spec),
             disk_bytes,
             entropy_base64: furnish::entropy()?,
             has_fresh_run: spec.orders.pid1,
-            link: microvm.link.as_ref().map(|link| link.orders.clone()),
+            link: microvm.link.clone(),
+            is_rehearsal: false,
         });
-        timings.splice(0..0, watch.into_timings());
         Ok(timings)
     }
 
@@ -177,20 +269,15 @@ impl Engine for Microvm {
         let monitor = self.monitor("go")?;
         monitor.cont()?;
         // Only a guest that runs hears of it.
-        monitor.resize(&disk_node(), furnishing.disk_bytes)?;
+        monitor.resize(&Drive::Disk.node(), furnishing.disk_bytes)?;
         watch.lap("cont");
-        let channel = monitor
-            .channel
-            .try_clone()
-            .map_err(EngineError::namespace("duplicate the guest's channel"))?;
-        let inside = furnish::furnish(channel, furnishing)?;
+        let inside = furnish::furnish(monitor.another_channel()?, furnishing)?;
         watch.lap("furnish");
         let mut timings = watch.into_timings();
         timings.extend(inside);
         let duplicate = EngineError::namespace("duplicate a descriptor");
         let pidfd = monitor.pidfd.try_clone().map_err(duplicate)?;
-        let duplicate = EngineError::namespace("duplicate the guest's channel");
-        let channel = monitor.channel.try_clone().map_err(duplicate)?;
+        let channel = monitor.another_channel()?;
         Ok(Running { init_pid: monitor.pid, pidfd, channel, timings })
     }
 
@@ -209,7 +296,7 @@ impl Engine for Microvm {
     fn usage(&mut self) -> Result<Usage, EngineError> {
         let cgroup = self.cgroup()?;
         Ok(Usage {
-            cpu_us: cgroup.cpu_us()?,
+            cpu_us: cgroup.cpu_us()?.saturating_sub(self.rehearsed_us),
             ram_bytes: cgroup.ram_bytes()?,
             ram_limit_bytes: self.ram_limit_bytes,
             pids: cgroup.pids()?,
@@ -240,9 +327,12 @@ impl Engine for Microvm {
         };
         note(self.kill());
         self.monitor = None;
+        self.warm = None;
+        self.rehearsed_us = 0;
         self.furnishing = None;
-        self.disk = None;
         note(self.cgroup.take().map_or(Ok(()), |mut cgroup| cgroup.remove()));
+        // Last: who waits for it may make a cgroup of the same name.
+        self.disk = None;
         if parts.is_empty() { Ok(()) } else { Err(EngineError::Teardown { parts }) }
     }
 }

@@ -119,7 +119,8 @@ pub enum FromGuest {
         version_min: u16,
     },
     /// The kernel is up and this init, its first process, waits to be furnished. The first frame on a
-    /// channel of such an init, of epoch 0, sent once: what is restored from here has said it.
+    /// channel of such an init, of epoch 0, and the last one of a rehearsal
+    /// ([`Furnishing::is_rehearsal`]): what is restored from here has said it.
     Waiting {
         /// Release of the kernel.
         kernel: String,
@@ -333,6 +334,10 @@ pub struct Furnishing {
     /// What its link carries; a machine without a network has loopback alone.
     #[serde(default)]
     pub link: Option<LinkOrders>,
+    /// When the program has ended, the kernel waits again ([`FromGuest::Waiting`]), and nothing is left of
+    /// this machine: whatever is done the second time is done faster.
+    #[serde(default)]
+    pub is_rehearsal: bool,
 }
 
 /// What a guest has to set on its link. Nobody there asks or answers who has an address (no ARP, no

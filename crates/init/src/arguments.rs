@@ -4,6 +4,7 @@
 //! dormouse-init [--channel PATH] [--pid1-fd N]     be the machine's init
 //! dormouse-init pid1                               wait on fd 3 to become a program
 //! dormouse-init machine                            be the first process of a guest kernel
+//! dormouse-init rehearsal                          be a program that has nothing to do
 //! ```
 
 use std::ffi::OsString;
@@ -18,6 +19,8 @@ pub(crate) enum Mode {
     Pid1,
     /// The first process of a guest kernel (see [`crate::machine`]).
     Machine,
+    /// The program of a rehearsal: starts, says a word, ends.
+    Rehearsal,
 }
 
 /// Options of the init of a machine.
@@ -46,6 +49,9 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Mode, W
             }
             Some("machine") if options == Options::default() && words.next().is_none() => {
                 return Ok(Mode::Machine);
+            }
+            Some("rehearsal") if options == Options::default() && words.next().is_none() => {
+                return Ok(Mode::Rehearsal);
             }
             Some("--channel") => {
                 options.channel = Some(words.next().ok_or(WrongArguments)?.into());
@@ -79,6 +85,7 @@ mod tests {
         check(&["--pid1-fd", "4"], options(None, Some(4)));
         check(&["pid1"], Ok(Mode::Pid1));
         check(&["machine"], Ok(Mode::Machine));
+        check(&["rehearsal"], Ok(Mode::Rehearsal));
         check(&["machine", "pid1"], Err(WrongArguments));
         check(&["--pid1-fd", "3"], Err(WrongArguments));
         check(&["--pid1-fd", "four"], Err(WrongArguments));

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! bare ──modules, channel, Waiting──► waits ──Furnish──► furnished ──end of the program──► off
-//!                                      │ here its RAM is saved once, and restored many times
+//!                                      ▲ │ here its RAM is saved once, and restored many times
+//!                                      │ └──Furnish──► rehearses ──┐
+//!                                      └──end of the program───────┘
 //! ```
 //!
 //! While it waits it holds nothing that two of the restored must not share: no socket, no random bytes.
@@ -15,7 +17,7 @@
 use crate::host::HostChannel;
 use crate::start_error::text;
 use crate::supervisor;
-use guest_proto::{FromGuest, Furnishing};
+use guest_proto::{FromGuest, Furnishing, LinkOrders};
 use laps::Laps;
 use rustix::io::Errno;
 use std::io::Write as _;
@@ -55,30 +57,42 @@ impl Failure {
 pub(crate) struct Machine {
     /// The root that the kernel booted from.
     bare_root: OwnedFd,
+    staged: staged::Staged,
     card: link::Card,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    Waits(staged::Staged),
+    Waits,
     /// Something went wrong: there is no root.
     Spoiled,
     /// It has the machine's root.
     Furnished,
+    /// It has the root of a machine that nobody owns, and this link.
+    Rehearses(Option<LinkOrders>),
 }
 
 /// Runs the machine from its first moment to its last.
 pub(crate) fn run() -> ! {
-    let outcome = catch_unwind(AssertUnwindSafe(|| match begin() {
-        Ok((host, machine)) => supervisor::run_machine(host, machine),
-        Err(failure) => tell(&failure.to_string()),
-    }));
-    match outcome {
-        Ok(()) => {}
+    match catch_unwind(AssertUnwindSafe(live)) {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => tell(&failure.to_string()),
         Err(_panic) => tell("a failure of init itself"),
     }
     last::power_off()
+}
+
+/// All that it is: any number of rehearsals, and the machine.
+fn live() -> Result<(), Failure> {
+    let mut next = Some(begin()?);
+    while let Some((host, machine)) = next {
+        next = match supervisor::run_machine(host, machine) {
+            Some((host, machine)) => Some(machine.wait_again(host)?),
+            None => None,
+        };
+    }
+    Ok(())
 }
 
 /// From the kernel's start to a machine that waits.
@@ -92,13 +106,18 @@ fn begin() -> Result<(HostChannel, Machine), Failure> {
     limits::raise().map_err(Failure::of("raise the limits of programs"))?;
     let bare_root = last::open_root().map_err(Failure::of("open the root"))?;
     let host = port::wait_for_host()?;
-    Ok((host, Machine { bare_root, card, state: State::Waits(staged) }))
+    Ok((host, Machine { bare_root, staged, card, state: State::Waits }))
 }
 
 impl Machine {
     /// It has been furnished.
     pub(crate) const fn is_furnished(&self) -> bool {
-        matches!(self.state, State::Furnished)
+        matches!(self.state, State::Furnished | State::Rehearses(_))
+    }
+
+    /// It is nobody's machine.
+    pub(crate) const fn is_rehearsal(&self) -> bool {
+        matches!(self.state, State::Rehearses(_))
     }
 
     /// Makes it the machine that `furnishing` describes; what the host says meanwhile is heard later.
@@ -110,7 +129,7 @@ impl Machine {
         if self.is_furnished() {
             return Ok(());
         }
-        let State::Waits(staged) = std::mem::replace(&mut self.state, State::Spoiled) else {
+        let State::Waits = std::mem::replace(&mut self.state, State::Spoiled) else {
             return Err(Failure("the machine cannot be furnished again".to_owned()));
         };
         let mut laps = Laps::start();
@@ -122,12 +141,27 @@ impl Machine {
         laps.lap("identity");
         disk::wait_for_size(furnishing.disk_bytes)?;
         laps.lap("size");
-        root::enter(staged, furnishing.has_fresh_run, &mut laps)?;
-        self.state = State::Furnished;
+        root::enter(&self.staged, furnishing.has_fresh_run, &mut laps)?;
+        self.state = match furnishing.is_rehearsal {
+            true => State::Rehearses(furnishing.link.clone()),
+            false => State::Furnished,
+        };
         self.card.set(furnishing.link.as_ref())?;
         laps.lap("network");
         host.send(&FromGuest::Furnished { parts: laps.into_parts() });
         Ok(())
+    }
+
+    /// After a rehearsal that has been taken down: it is as before, and the host is told.
+    fn wait_again(mut self, mut host: HostChannel) -> Result<(HostChannel, Self), Failure> {
+        let State::Rehearses(link) = std::mem::replace(&mut self.state, State::Waits) else {
+            return Err(Failure("a machine does not wait again".to_owned()));
+        };
+        self.card.clear(link.as_ref())?;
+        rustix::system::sethostname(b"(none)").map_err(Failure::of("set the host name"))?;
+        host.send(&port::waiting());
+        host.flush().map_err(|lost| Failure(format!("cannot reach the host: {lost}")))?;
+        Ok((host, self))
     }
 
     /// A process that waits to become PID 1 of a namespace of its own; returns the socket to it.

@@ -19,6 +19,7 @@
 #![cfg_attr(not(test), no_main)]
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use std::io::Write as _;
 
 mod agent;
 mod api;
@@ -59,6 +60,11 @@ fn run() -> u8 {
         Ok(arguments::Mode::Pid1) => pid1::become_program(),
         // Anywhere else it would take somebody's system down.
         Ok(arguments::Mode::Machine) if std::process::id() == 1 => machine::run(),
+        Ok(arguments::Mode::Rehearsal) => {
+            // That it ran is all that counts.
+            writeln!(std::io::stdout(), "rehearsed").ok();
+            0
+        }
         Ok(arguments::Mode::Machine) | Err(_) => EXIT_USAGE,
     }
 }

@@ -89,19 +89,25 @@ pub(crate) fn run(options: &Options) -> u8 {
     }
 }
 
-/// Runs the machine that a guest kernel becomes; returns when nothing is left but to switch it off.
-pub(crate) fn run_machine(host: HostChannel, machine: Machine) {
-    match Supervisor::over(host, Some(machine), None) {
-        Ok(mut supervisor) => {
-            if let Err(stop) = supervisor.run() {
-                stop.tell();
-                supervisor.take_down();
-            }
-            // Who does not take the last word, will not.
-            supervisor.host.drain(Instant::now() + LAST_WORD_WITHIN).ok();
+/// Runs the machine that a guest kernel becomes; returns it when that was a rehearsal. Else nothing is
+/// left but to switch it off.
+pub(crate) fn run_machine(host: HostChannel, machine: Machine) -> Option<(HostChannel, Machine)> {
+    let mut supervisor = match Supervisor::over(host, Some(machine), None) {
+        Ok(supervisor) => supervisor,
+        Err(stop) => {
+            stop.tell();
+            return None;
         }
-        Err(stop) => drop(stop.tell()),
+    };
+    let outcome = supervisor.run();
+    if let Err(stop) = &outcome {
+        stop.tell();
+        supervisor.take_down();
     }
+    // Who does not take the last word, will not.
+    supervisor.host.drain(Instant::now() + LAST_WORD_WITHIN).ok();
+    let rehearsed = supervisor.machine.filter(|machine| outcome.is_ok() && machine.is_rehearsal());
+    rehearsed.map(|machine| (supervisor.host, machine))
 }
 
 impl Supervisor {

@@ -5,10 +5,13 @@
 //! [`Connection::queued_bytes`].
 
 use guest_proto::{Decoder, Frame, FrameError, FrameKind, encode, encode_message};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde::Serialize;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 /// Bytes read at a time. On the stack, and small, because a shim has to stay below 2 MiB.
 const READ_BYTES: usize = 16 * 1024;
@@ -122,6 +125,23 @@ impl Connection {
                     io::ErrorKind::ConnectionReset => return Ok(Filled::Closed),
                     _ => return Err(error),
                 },
+            }
+        }
+    }
+
+    /// Waits until there is something to read, for programs that wait for nothing else.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] at the deadline.
+    pub fn wait_readable(&self, deadline: Instant) -> io::Result<()> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).ok();
+            match poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], timeout.as_ref()) {
+                Ok(0) if left.is_zero() => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -2,7 +2,7 @@
 //! because the guest's messages, which are relayed in it, have a `type` of their own.
 
 use crate::exit_file::ExitRecord;
-use crate::spec::RunSpec;
+use crate::spec::{RunSpec, WarmSpec};
 use guest_proto::{FromGuest, ToGuest};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,9 @@ pub enum ToShim {
         /// Oldest version the daemon speaks.
         version_min: u16,
     },
+    /// Start a virtual machine that waits for its run, and warm it. Before [`ToShim::Prepare`], whose run
+    /// uses it if it is fit. Answered by [`FromShim::Warmed`] or [`FromShim::WarmFailed`].
+    Warm(Box<WarmSpec>),
     /// Attach the disk, make the cgroup, mount: all that leaves nothing behind when the shim dies.
     /// Answered by [`FromShim::Prepared`] or [`FromShim::StartFailed`].
     Prepare(Box<RunSpec>),
@@ -59,6 +62,16 @@ pub enum FromShim {
         pid: u32,
         /// What it does now.
         status: RunStatus,
+    },
+    /// Answer to [`ToShim::Warm`].
+    Warmed {
+        /// Where the time went.
+        timings: Vec<Timing>,
+    },
+    /// The virtual machine could not be warmed; nothing of it is left. The shim exits after this.
+    WarmFailed {
+        /// A sentence for the log.
+        message: String,
     },
     /// Answer to [`ToShim::Prepare`].
     Prepared {

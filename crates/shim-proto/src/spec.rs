@@ -66,35 +66,63 @@ pub struct ContainerSpec {
 /// What the microvm engine needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MicrovmSpec {
+    /// The monitor. One that was warmed with the same is used ([`WarmSpec`]).
+    pub monitor: MonitorSpec,
     /// The machine's disk (ext4 in a file); lock and record lie beside it.
     pub disk_path: PathBuf,
     /// The image's EROFS file.
     pub image_path: PathBuf,
+    /// What the guest sets on its end of the link; without it, it has loopback alone.
+    pub link: Option<LinkOrders>,
+    /// Whether the disk starts empty at each start (`rootfs.persist: never`).
+    pub reset_disk: bool,
+}
+
+/// A virtual machine monitor, as far as nothing of a machine is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonitorSpec {
     /// QEMU's program.
     pub qemu_path: PathBuf,
     /// What the machine is a copy of.
     pub template: TemplateSpec,
     /// Network namespace without a link, for the monitor.
     pub netns_path: PathBuf,
-    /// The machine's link; without one it has loopback alone.
-    pub link: Option<LinkSpec>,
+    /// The host's end of the machine's link.
+    pub tap: Option<TapSpec>,
     /// Uid and gid of the monitor on the host, nobody else's.
     pub uid: u32,
-    /// Directory under each cgroup hierarchy, e.g. `dormouse-1a2b3/9080e966ae7187`.
+    /// Directory under each cgroup hierarchy, e.g. `dormouse-1a2b3/vm-17`.
     pub cgroup: String,
-    /// Whether the disk starts empty at each start (`rootfs.persist: never`).
-    pub reset_disk: bool,
 }
 
-/// The link of a virtual machine.
+/// A tap: the host's end of the link of a virtual machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkSpec {
-    /// Pinned network namespace of the router, where the tap is.
+pub struct TapSpec {
+    /// Pinned network namespace of the router, where it is.
     pub router_path: PathBuf,
-    /// Name of the tap.
-    pub tap: String,
-    /// What the guest sets on its end.
-    pub orders: LinkOrders,
+    /// Its name.
+    pub name: String,
+}
+
+/// A virtual machine that waits for a run, warmed by a rehearsal: what its kernel does a second time takes
+/// a fraction of the first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarmSpec {
+    /// The monitor.
+    pub monitor: MonitorSpec,
+    /// What it may use until there is a run.
+    pub limits: Limits,
+    /// What is rehearsed.
+    pub rehearsal: RehearsalSpec,
+}
+
+/// A machine that nobody owns, to be run once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RehearsalSpec {
+    /// Its image, with the guest init as its program.
+    pub image_path: PathBuf,
+    /// A disk like that of a new machine. Only copies of it are used.
+    pub disk_path: PathBuf,
 }
 
 /// A booted guest that waits for its orders.

@@ -1,11 +1,13 @@
 //! What the daemon orders.
 
-use crate::ending::Ending;
+use crate::ending::{Ending, conclude_warm};
 use crate::run::Run;
 use crate::shim::{Shim, order_name};
+use engine::{Ahead, Engine, Microvm};
 use guest_proto::{Frame, FrameKind, ToGuest};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::umask;
+use shim_proto::spec::{EngineSpec, WarmSpec};
 use shim_proto::{FromShim, RunSpec, ToShim};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -88,6 +90,7 @@ impl Shim {
         let name = order_name(&order);
         match order {
             ToShim::Hello { version, version_min } => self.greet(version, version_min),
+            ToShim::Warm(spec) => return self.warm(&spec),
             ToShim::Prepare(spec) => return self.prepare(*spec),
             ToShim::Go => return self.go(),
             ToShim::Usage { id } => {
@@ -117,6 +120,38 @@ impl Shim {
         None
     }
 
+    fn warm(&mut self, spec: &WarmSpec) -> Option<Ending> {
+        if self.run.is_some() || self.warm.is_some() {
+            self.refuse("warm", "not_running", "this shim has a run or a virtual machine already");
+            return None;
+        }
+        rustix::process::setsid().ok();
+        let ahead = self.ahead.take().unwrap_or_else(Ahead::nothing);
+        let warm = self.warm.insert(Box::new(Microvm::new(ahead)));
+        match warm.warm(spec) {
+            Ok(timings) => {
+                failpoint::hit("shim.warmed");
+                self.tell(&FromShim::Warmed { timings });
+                None
+            }
+            Err(error) => {
+                self.tell(&FromShim::WarmFailed { message: error.sentence() });
+                Some(Ending::Abandoned)
+            }
+        }
+    }
+
+    /// The engine for a run: the virtual machine that waits, if the run is for one.
+    fn engine_for(&mut self, spec: &EngineSpec) -> Box<dyn Engine> {
+        match (self.warm.take(), spec) {
+            (Some(warm), EngineSpec::Microvm(_)) => warm,
+            (warm, _) => {
+                conclude_warm(warm);
+                engine::for_spec(spec, self.ahead.take().unwrap_or_else(Ahead::nothing))
+            }
+        }
+    }
+
     fn prepare(&mut self, spec: RunSpec) -> Option<Ending> {
         if self.run.is_some() {
             self.refuse("prepare", "not_running", "this shim has a run already");
@@ -125,9 +160,9 @@ impl Shim {
         // Its own session: signals to the daemon's terminal or group are not for the machine. A
         // shim that leads a session already has it.
         rustix::process::setsid().ok();
-        let ahead = self.ahead.take().unwrap_or_else(engine::Ahead::nothing);
+        let engine = self.engine_for(&spec.engine);
         let socket_path = spec.socket_path.clone();
-        let run = self.run.insert(Box::new(Run::new(spec, ahead)));
+        let run = self.run.insert(Box::new(Run::new(spec, engine)));
         let prepared = run.prepare();
         if let Err(error) = self.open_door(&socket_path) {
             let message = format!("cannot listen at `{}`: {error}", socket_path.display());

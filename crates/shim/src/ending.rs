@@ -3,7 +3,7 @@
 use crate::note;
 use crate::run::Run;
 use crate::shim::Shim;
-use engine::EngineError;
+use engine::{Engine as _, EngineError, Microvm};
 use guest_proto::message::Ended;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shim_proto::connection::{Connection, Filled};
@@ -64,7 +64,10 @@ impl Ending {
 
 /// Ends the run, if there is one, and tells.
 pub(crate) fn conclude(mut shim: Shim, ending: Ending) -> io::Result<()> {
-    let Some(mut run) = shim.run.take() else { return Ok(()) };
+    conclude_warm(shim.warm.take());
+    let Some(mut run) = shim.run.take() else {
+        return say_farewell(shim, None);
+    };
     let record = end_run(&mut shim, &mut run, ending);
     let message = match &record.start_failed {
         Some((code, message)) => {
@@ -73,7 +76,16 @@ pub(crate) fn conclude(mut shim: Shim, ending: Ending) -> io::Result<()> {
         None => FromShim::Exited(record.clone()),
     };
     write_exit(&mut shim, &run.spec, &record);
-    say_farewell(shim, &message)
+    say_farewell(shim, Some(&message))
+}
+
+/// Ends a virtual machine that nobody wants any more.
+pub(crate) fn conclude_warm(warm: Option<Box<Microvm>>) {
+    if let Some(mut warm) = warm
+        && let Err(error) = warm.teardown()
+    {
+        note(&format!("teardown: {}", error.sentence()));
+    }
 }
 
 /// Kills what is left, gives everything back, and says how it was.
@@ -186,9 +198,11 @@ fn write_exit(shim: &mut Shim, spec: &RunSpec, record: &ExitRecord) {
     }
 }
 
-/// Tells the daemon and waits, for a moment, until it has read that.
-fn say_farewell(mut shim: Shim, message: &FromShim) -> io::Result<()> {
-    shim.tell(message);
+/// Tells the daemon, if there is something to tell, and waits, for a moment, until it has read all.
+fn say_farewell(mut shim: Shim, message: Option<&FromShim>) -> io::Result<()> {
+    if let Some(message) = message {
+        shim.tell(message);
+    }
     let Some(mut daemon) = shim.daemon.take() else { return Ok(()) };
     let deadline = Instant::now() + FAREWELL_MAX;
     while daemon.queued_bytes() > 0 && Instant::now() < deadline {

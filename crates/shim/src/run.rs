@@ -4,7 +4,7 @@ use crate::api_away;
 use crate::ending::Ending;
 use crate::log::LogWriter;
 use crate::streams::{Farewell, Streams};
-use engine::{Ahead, Engine, EngineError};
+use engine::{Engine, EngineError};
 use guest_proto::message::{Ended, Question};
 use guest_proto::{Channel, Frame, FrameKind, Orders, StreamId, ToGuest};
 use shim_proto::connection::Connection;
@@ -55,9 +55,9 @@ pub(crate) struct Stop {
 }
 
 impl Run {
-    pub(crate) fn new(spec: RunSpec, ahead: Ahead) -> Self {
+    pub(crate) fn new(spec: RunSpec, engine: Box<dyn Engine>) -> Self {
         Self {
-            engine: engine::for_spec(&spec.engine, ahead),
+            engine,
             log: LogWriter::new(spec.log.clone()),
             guest: None,
             streams: Streams::default(),

@@ -1,6 +1,7 @@
 //! The loop: wait for the daemon, the guest, the clock; do what follows.
 //!
 //! ```text
+//! Idle ── Warm ──► Idle, a virtual machine waits
 //! Idle ── Prepare ──► Prepared ── Go ──► Booting ── Started ──► Up ── Exited, death ──► (exit)
 //!   │                    │                  │
 //!   └─ daemon gone       └─ daemon gone     └─ start failed, stopped           all: (exit)
@@ -9,10 +10,10 @@
 //! The daemon may come and go as it likes once `Go` has been seen.
 
 use crate::daemon::{Door, fd_of_stdin};
-use crate::ending::{self, Ending};
+use crate::ending::{self, Ending, conclude_warm};
 use crate::run::Run;
 use crate::signals::TermSignal;
-use engine::Ahead;
+use engine::{Ahead, Engine as _, Microvm};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use shim_proto::connection::{Connection, Filled};
@@ -36,6 +37,8 @@ pub(crate) struct Shim {
     term: TermSignal,
     n_connections: u32,
     pub(crate) ahead: Option<Ahead>,
+    /// A virtual machine that waits for the run.
+    pub(crate) warm: Option<Box<Microvm>>,
     pub(crate) run: Option<Box<Run>>,
 }
 
@@ -57,8 +60,8 @@ impl Shim {
         let daemon = Connection::new(fd_of_stdin()?, 1)?;
         // What fails ahead of time is tried again, and told, at the run.
         let ahead = Ahead::make().unwrap_or_else(|_later| Ahead::nothing());
-        let (door, run, ahead) = (None, None, Some(ahead));
-        Ok(Self { daemon: Some(daemon), door, term, n_connections: 1, ahead, run })
+        let (door, warm, run, ahead) = (None, None, None, Some(ahead));
+        Ok(Self { daemon: Some(daemon), door, term, n_connections: 1, ahead, warm, run })
     }
 
     /// Serves until the run has ended or there will be none.
@@ -82,10 +85,8 @@ impl Shim {
         if ready.guest_died {
             return Ok(Some(Ending::GuestDied));
         }
-        if ready.engine
-            && let Some(run) = &mut self.run
-        {
-            run.engine.attend();
+        if ready.engine {
+            self.attend_engine();
         }
         if ready.term {
             self.terminate();
@@ -126,7 +127,9 @@ impl Shim {
             }
             add(3, guest.pidfd.as_fd(), PollFlags::IN);
         }
-        if let Some(engine) = self.run.as_ref().and_then(|run| run.engine.attention()) {
+        let of_run = self.run.as_ref().and_then(|run| run.engine.attention());
+        let engine = of_run.or_else(|| self.warm.as_ref().and_then(|warm| warm.attention()));
+        if let Some(engine) = engine {
             add(4, engine, PollFlags::IN);
         }
         let timeout = self.run.as_ref().and_then(|run| run.deadline()).map(|at| {
@@ -141,6 +144,21 @@ impl Shim {
             |place: Option<usize>| place.is_some_and(|at: usize| !fds[at].revents().is_empty());
         let [knock, daemon, guest, guest_died, engine] = places.map(is_ready);
         Ok(Ready { term: is_ready(Some(0)), knock, daemon, guest, guest_died, engine })
+    }
+
+    /// Gives the engine its turn.
+    fn attend_engine(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.engine.attend();
+        } else if let Some(mut warm) = self.warm.take() {
+            warm.attend();
+            if warm.is_warm() {
+                self.warm = Some(warm);
+            } else {
+                // Its monitor has ended. The run starts as any other does.
+                conclude_warm(Some(warm));
+            }
+        }
     }
 
     /// SIGTERM: whoever runs this host wants the machine down, in order.
@@ -258,6 +276,7 @@ fn interest(connection: &Connection) -> PollFlags {
 pub(crate) const fn order_name(order: &ToShim) -> &'static str {
     match order {
         ToShim::Hello { .. } => "hello",
+        ToShim::Warm(_) => "warm",
         ToShim::Prepare(_) => "prepare",
         ToShim::Go => "go",
         ToShim::Stop { .. } => "stop",

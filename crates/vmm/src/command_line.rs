@@ -43,7 +43,7 @@ const GUEST_MAC: &str = "02:64:6d:00:00:02";
 
 /// Size in bytes that a template knows of its image and volumes. A guest reads only what the file
 /// systems on them have.
-const PLACEHOLDER_BYTES: u64 = 1 << 40;
+pub(crate) const PLACEHOLDER_BYTES: u64 = 1 << 40;
 
 /// RAM in MiB for translated code. A guest that needs more has some of it translated again.
 pub const TRANSLATED_CODE_MIB: u32 = 64;
@@ -73,11 +73,55 @@ pub enum Purpose {
     },
 }
 
-/// The node that the guest has as its disk.
-#[must_use]
-pub fn disk_node() -> BlockNode {
-    BlockNode("disk".to_owned())
+/// A disk of the guest whose file can be another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drive {
+    /// The machine's image, read-only.
+    Image,
+    /// The machine's disk.
+    Disk,
 }
+
+impl Drive {
+    /// Whether the guest can only read it.
+    #[must_use]
+    pub const fn is_read_only(self) -> bool {
+        matches!(self, Self::Image)
+    }
+
+    /// The node that the guest has.
+    #[must_use]
+    pub fn node(self) -> BlockNode {
+        BlockNode(self.name().to_owned())
+    }
+
+    /// The node below it: the first file that it has, or the one put in its place.
+    #[must_use]
+    pub fn file_node(self, is_first: bool) -> BlockNode {
+        let which = if is_first { "file" } else { "new-file" };
+        BlockNode(format!("{}-{which}", self.name()))
+    }
+
+    /// The set with the descriptor of such a file. QEMU is started with those of the first.
+    #[must_use]
+    pub const fn fd_set(self, is_first: bool) -> FdSet {
+        let fd = match self {
+            Self::Image => fd::IMAGE,
+            Self::Disk => fd::DISK,
+        };
+        FdSet(fd.unsigned_abs() + if is_first { 0 } else { NEW_FILES })
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// Added to the number of a set for a file that is put in the place of the first.
+const NEW_FILES: u32 = 16;
 
 /// The words behind the program's name.
 #[must_use]
@@ -156,26 +200,27 @@ fn ram(shape: &Shape, purpose: Purpose) -> String {
 /// Image, disk and volumes. A template has nothing behind them.
 fn disks(words: &mut Words, purpose: Purpose) {
     let is_whole = matches!(purpose, Purpose::TakeUp { .. });
-    if is_whole {
-        file(words, "image-file", fd::IMAGE, true);
-        file(words, "disk-file", fd::DISK, false);
-    } else {
-        nothing(words, "image-file");
-        nothing(words, "disk-file");
+    for drive in [Drive::Image, Drive::Disk] {
+        if is_whole {
+            file(words, drive);
+        } else {
+            nothing(words, &drive.file_node(true).0);
+        }
     }
-    disk(words, "image", true);
-    disk(words, "disk", false);
+    for drive in [Drive::Image, Drive::Disk] {
+        disk(words, drive.name(), drive.is_read_only());
+    }
     for n in 0..N_VOLUMES {
         nothing(words, &format!("volume{n}-file"));
         disk(words, &format!("volume{n}"), false);
     }
 }
 
-/// A file behind a disk.
-fn file(words: &mut Words, node: &str, fd: i32, is_read_only: bool) {
-    let set = FdSet(fd.unsigned_abs());
-    words.option("-add-fd", &format!("fd={fd},set={}", set.0));
-    let mode = if is_read_only { "read-only=on" } else { "discard=unmap" };
+/// The first file behind a disk.
+fn file(words: &mut Words, drive: Drive) {
+    let (set, node) = (drive.fd_set(true), drive.file_node(true).0);
+    words.option("-add-fd", &format!("fd={0},set={0}", set.0));
+    let mode = if drive.is_read_only() { "read-only=on" } else { "discard=unmap" };
     words.option(
         "-blockdev",
         &format!(

@@ -8,6 +8,7 @@
 //! * [`kernel`]: the kernel of guests, as a distribution ships it.
 //! * [`initramfs`]: the file system that a guest boots from.
 //! * [`guest_image`]: both, ready to be booted, by their content.
+//! * [`rehearsal`]: the image of a machine that nobody owns.
 //! * [`tsc`]: how fast the clock of an emulated processor runs.
 //! * [`template`]: a booted guest that waits for its orders, kept in files and in RAM.
 //!
@@ -19,6 +20,7 @@ pub mod initramfs;
 pub mod kernel;
 mod page;
 pub mod qmp;
+pub mod rehearsal;
 pub mod template;
 pub mod tsc;
 

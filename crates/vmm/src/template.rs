@@ -21,6 +21,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use shim_proto::shape::{Accel, Shape};
+use shim_proto::spec::RehearsalSpec;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
@@ -71,6 +72,8 @@ pub struct Order {
     pub uid: u32,
     /// Directory under each cgroup hierarchy.
     pub cgroup: String,
+    /// What the guest has done once when it is saved.
+    pub rehearsal: RehearsalSpec,
 }
 
 /// What is known of a template without reading it.

@@ -5,6 +5,7 @@
 mod life;
 mod refused;
 mod together;
+mod warm;
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -14,12 +15,20 @@ use tests::fixture;
 /// A machine that waits.
 const WAIT: &str = "exec sleep 1000";
 
-/// An instance that has a kernel for virtual machines; `None`, and said, where none can be had.
+/// An instance that has a kernel for virtual machines, and keeps none warm; `None`, and said, where none
+/// can be had.
 #[track_caller]
 fn house() -> Option<Instance> {
-    let arg = format!("--guest-kernel={}", kernel()?.display());
+    house_with("0,0")
+}
+
+/// An instance that keeps so many virtual machines warm: fewest and most.
+#[track_caller]
+fn house_with(warm: &str) -> Option<Instance> {
+    let kernel = format!("--guest-kernel={}", kernel()?.display());
+    let builder = Builder::default().arg(&kernel).arg(&format!("--vms-ready={warm}"));
     let probe = instance::binary("guest-probe");
-    Some(fixture::with_image(Builder::default().arg(&arg), &[("bin/guest-probe", &probe)]))
+    Some(fixture::with_image(builder, &[("bin/guest-probe", &probe)]))
 }
 
 /// The directory of the unpacked kernel.

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse as _;
-use control::{Control, Histogram, METER_BOUNDS_S, Metered};
+use control::{Control, Histogram, METER_BOUNDS_S, Metered, WarmStats};
 use exposition::{Exposition, Kind};
 use std::collections::BTreeMap;
 
@@ -53,10 +53,29 @@ fn of_control(text: &mut Exposition, states: &BTreeMap<String, u64>, metered: &M
     for ((cause, depth), n) in &metered.rests {
         text.sample(rests, &[("cause", cause), ("depth", depth)], as_f64(*n));
     }
+    warm_vms(text, &metered.warm_vms);
     let whole = "From the wish for a start to its answer.";
     histograms(text, "dormouse_start_seconds", "cause", whole, &metered.starts);
     let part = "Parts of these starts; some of them overlap.";
     histograms(text, "dormouse_start_part_seconds", "part", part, &metered.parts);
+}
+
+fn warm_vms(text: &mut Exposition, warm: &WarmStats) {
+    text.family("dormouse_warm_vms", Kind::Gauge, "Virtual machines that wait for a start.");
+    text.sample("dormouse_warm_vms", &[], as_f64(warm.n_waiting));
+    let starts = "dormouse_warm_vm_starts_total";
+    text.family(starts, Kind::Counter, "Starts that found one, and those that found none.");
+    for (outcome, n) in [("hit", warm.hits), ("miss", warm.misses)] {
+        text.sample(starts, &[("outcome", outcome)], as_f64(n));
+    }
+    let warmed = "dormouse_warm_vm_rehearsals_total";
+    text.family(warmed, Kind::Counter, "Virtual machines that were warmed, or could not be.");
+    for (outcome, n) in [("warm", warm.warmed), ("failed", warm.failed)] {
+        text.sample(warmed, &[("outcome", outcome)], as_f64(n));
+    }
+    let seconds = "dormouse_warm_vm_rehearsal_seconds_total";
+    text.family(seconds, Kind::Counter, "What warming them took.");
+    text.sample(seconds, &[], warm.warmed_for.as_secs_f64());
 }
 
 fn histograms(

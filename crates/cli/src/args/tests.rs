@@ -63,6 +63,7 @@ fn lines_parse() {
         "dormouse up",
         "dormouse --data-dir=/x control --listen=127.0.0.1:0 --region=local --slots-ready=4,8",
         "dormouse --data-dir=/x control --boot-id-file=/b --egress --shim=/s --init=/i",
+        "dormouse up --vms-ready 0,0",
         "dormouse up --allow-registry *.example.com --allow-registry r.io:5000/team",
         "dormouse up --insecure-registry r.io:5000 --registry-ca /ca --image-budget-gib 20",
         "dormouse run demo",
@@ -166,6 +167,7 @@ fn wrong_lines_are_refused() {
     for line in [
         "dormouse",
         "dormouse up --slots-ready 8,4",
+        "dormouse up --vms-ready 1",
         "dormouse run",
         "dormouse machine create",
         "dormouse machine create --config x.json demo",

@@ -37,6 +37,10 @@ pub(crate) struct UpArgs {
     /// Slots kept ready: fewest and most
     #[arg(long, value_name = "N,N", hide = true, value_parser = two_numbers)]
     slots_ready: Option<(u16, u16)>,
+    /// Virtual machines of each size kept warm for the next start, while there are machines that use
+    /// them: fewest and most; `0,0` keeps none. Each takes some 100 MiB of RAM; `1,2` by default
+    #[arg(long, value_name = "N,N", value_parser = two_numbers)]
+    vms_ready: Option<(u16, u16)>,
     /// Server on this host or in a private network that notifications of machines may reach, from
     /// this host: `host[:port]`, `*.host`; may be repeated
     #[arg(long, value_name = "PATTERN")]
@@ -108,6 +112,7 @@ impl UpArgs {
             guest_kernel: self.guest_kernel.clone(),
             boot_id_file: self.boot_id_file.clone().unwrap_or(default.boot_id_file),
             slots_ready: self.slots_ready.unwrap_or(default.slots_ready),
+            vms_ready: self.vms_ready.unwrap_or(default.vms_ready),
             images: self.images.options(),
             allow_notify: self.allow_notify.clone(),
             proxy: ProxySettings {

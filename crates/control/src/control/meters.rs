@@ -9,7 +9,7 @@ impl Control {
     /// What was counted since this process began.
     #[must_use]
     pub fn meters(&self) -> Metered {
-        self.inner.meters.all()
+        Metered { warm_vms: self.inner.warm.stats(), ..self.inner.meters.all() }
     }
 
     /// How many machines there are in each state, by the API's name.

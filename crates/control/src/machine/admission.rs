@@ -155,7 +155,7 @@ impl Task {
     pub(super) fn seed(&mut self, may_begin: bool) -> Result<RunSeed, ControlError> {
         if may_begin && self.place.is_none() {
             let began = Instant::now();
-            self.place = Place::take(&self.inner.slots, self.record.spec.engine)?;
+            self.place = Place::take(&self.inner, &self.record.spec)?;
             self.timings.add_net(began);
         }
         Ok(RunSeed {

@@ -42,7 +42,7 @@ impl Task {
         }
         if has_not_begun(self.state()) {
             // It is launched again, under the same name, once what the first launch left is gone.
-            self.reap_leftovers().await;
+            self.reap_leftovers(run).await;
         } else {
             self.shim_lost(run).await;
         }
@@ -71,12 +71,13 @@ impl Task {
     }
 
     /// Ends what a lost shim left behind.
-    pub(super) async fn reap_leftovers(&self) {
-        if self.record.spec.engine == EngineKind::Fake {
+    pub(super) async fn reap_leftovers(&self, run: &Run) {
+        let engine = self.record.spec.engine;
+        if engine == EngineKind::Fake {
             return;
         }
         let inner = Arc::clone(&self.inner);
-        let cgroup = orders::cgroup(inner.instance(), &self.id);
+        let cgroup = orders::run_cgroup(inner.instance(), engine, &self.id, run);
         let reaped =
             tokio::task::spawn_blocking(move || leftovers::reap(&inner.config.shim_path, &cgroup))
                 .await;

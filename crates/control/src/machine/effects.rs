@@ -89,7 +89,7 @@ impl Task {
         let inner = Arc::clone(&self.inner);
         drop(tokio::task::spawn_blocking(move || {
             let id = place.id();
-            if let Err(error) = place.give_back(&inner.slots) {
+            if let Err(error) = place.give_back(&inner) {
                 tracing::warn!(slot = %id, %error, "a place was discarded");
             }
         }));

@@ -5,6 +5,7 @@
 //! disk. The second half, `Go`, is sent after the commit.
 
 use super::commit::launched;
+use super::place::Place;
 use super::task::Task;
 use crate::app_secrets;
 use crate::error::{ControlError, sentence_of};
@@ -13,12 +14,13 @@ use crate::shim::Link;
 use crate::vms;
 use guest_proto::LinkOrders;
 use model::spec::{EngineKind, Persist};
-use model::{Effect, Event, Run, SlotId};
+use model::{Effect, Event, Run};
 use net::{GuestNetwork, MachineAddrs};
-use shim_proto::spec::{ContainerSpec, EngineSpec, LinkSpec, MicrovmSpec};
+use shim_proto::spec::{ContainerSpec, EngineSpec, MicrovmSpec};
 use shim_proto::{RunSpec, ToShim};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::runtime::Handle;
 
 impl Task {
     /// First half, for a launch among the effects of a step that is about to be committed. Not when
@@ -44,12 +46,8 @@ impl Task {
         if self.launching.take().is_some() {
             self.link = None;
             self.launch_error = None;
-            if let Some(child) = self.child.take() {
-                tokio::task::spawn_blocking(move || {
-                    let mut child = child;
-                    child.wait()
-                });
-            }
+            self.abandoned =
+                self.child.take().map(|mut shim| tokio::task::spawn_blocking(move || shim.wait()));
         }
     }
 
@@ -94,10 +92,14 @@ impl Task {
             // A start by policy or recovery: room was promised when the machine was first started.
             self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
         }
+        self.wait_for_abandoned();
         let spec = self.run_spec(run)?;
-        let shim = self.inner.shims.take().map_err(|error| ControlError::Shim {
-            message: format!("the shim cannot be spawned: {error}"),
-        })?;
+        let shim = match Place::take_shim(&mut self.place) {
+            Some(shim) => shim,
+            None => self.inner.shims.take().map_err(|error| ControlError::Shim {
+                message: format!("the shim cannot be spawned: {error}"),
+            })?,
+        };
         self.refill_pools();
         self.child = Some(shim.child);
         let mut link = Link::from_spawned(shim.socket).map_err(shim_error)?;
@@ -110,6 +112,15 @@ impl Task {
             self.timings.add_net(began);
         }
         Ok(())
+    }
+
+    /// A shim that was not told to go takes down what it has prepared, under names that the next one uses.
+    fn wait_for_abandoned(&mut self) {
+        let Some(ending) = self.abandoned.take() else { return };
+        let ended = tokio::task::block_in_place(|| Handle::current().block_on(ending));
+        if let Ok(Err(error)) = ended {
+            tracing::warn!(machine = %self.id, %error, "an abandoned shim could not be waited for");
+        }
     }
 
     /// Keeps shims and slots waiting for the next start, beside this one.
@@ -134,7 +145,6 @@ impl Task {
         let image = &record.image.digest;
         let disk_path = inner.disks.disk_path(&self.id);
         let reset_disk = record.spec.rootfs.persist == Persist::Never;
-        let cgroup = orders::cgroup(inner.instance(), &self.id);
         Ok(match record.spec.engine {
             EngineKind::Container => {
                 let (netns_path, userns_path) = inner.slots.pins_of(slot);
@@ -145,7 +155,7 @@ impl Task {
                     netns_path,
                     userns_path: Some(userns_path),
                     id_base: net::slot::host_id_base(slot),
-                    cgroup,
+                    cgroup: orders::cgroup(inner.instance(), &self.id),
                     reset_disk,
                 })
             }
@@ -153,16 +163,12 @@ impl Task {
                 // The mount is for what it checks: a guest reads the file.
                 inner.images.mount(image)?;
                 let shape = vms::shape_of(record.spec.guest);
-                let template = tokio::task::block_in_place(|| inner.vms.ensure(shape))?;
+                let monitor = || inner.vms.monitor(inner, shape, slot);
                 EngineSpec::Microvm(MicrovmSpec {
+                    monitor: tokio::task::block_in_place(monitor)?,
                     disk_path,
                     image_path: inner.images.file(image),
-                    qemu_path: inner.vms.qemu_path().to_owned(),
-                    template,
-                    netns_path: inner.vms.netns_path().to_owned(),
-                    link: Some(self.link_spec(slot)),
-                    uid: net::slot::host_id_base(slot),
-                    cgroup,
+                    link: Some(self.link_orders()),
                     reset_disk,
                 })
             }
@@ -170,22 +176,16 @@ impl Task {
         })
     }
 
-    /// The link of a virtual machine.
-    fn link_spec(&self, slot: SlotId) -> LinkSpec {
-        let inner = &self.inner;
-        let addrs = MachineAddrs { v6: self.record.v6, v4: self.record.v4 };
-        let guest = GuestNetwork::of(&addrs);
-        LinkSpec {
-            router_path: inner.slots.router_pin(),
-            tap: net::slot::link_name(inner.instance(), slot),
-            orders: LinkOrders {
-                v4: guest.v4,
-                v6: guest.v6,
-                v6_len: guest.v6_len,
-                gateway_v4: guest.gateway_v4,
-                gateway_v6: guest.gateway_v6,
-                gateway_mac: guest.gateway_mac,
-            },
+    /// What a virtual machine sets on its link.
+    fn link_orders(&self) -> LinkOrders {
+        let guest = GuestNetwork::of(&MachineAddrs { v6: self.record.v6, v4: self.record.v4 });
+        LinkOrders {
+            v4: guest.v4,
+            v6: guest.v6,
+            v6_len: guest.v6_len,
+            gateway_v4: guest.gateway_v4,
+            gateway_v6: guest.gateway_v6,
+            gateway_mac: guest.gateway_mac,
         }
     }
 }

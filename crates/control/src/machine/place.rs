@@ -1,7 +1,10 @@
 //! Where a machine is on the network while it runs: a slot for a container, a tap for a virtual machine.
 
+use crate::inner::Inner;
+use crate::shim::ShimProcess;
+use crate::vms::{self, WarmVm};
 use model::SlotId;
-use model::spec::EngineKind;
+use model::spec::{EngineKind, MachineSpec};
 use net::{MachineAddrs, Slot, SlotPool, Tap};
 
 /// A place that this machine alone has.
@@ -11,15 +14,36 @@ pub(super) enum Place {
     Slot(Slot),
     /// The router's end of a link whose other end is a virtual machine's.
     Tap(Tap),
+    /// One at which a virtual machine waits already.
+    Warm(WarmVm),
 }
 
 impl Place {
-    /// A free one for a machine of this engine; `None` for one that needs none.
-    pub(super) fn take(slots: &SlotPool, engine: EngineKind) -> net::Result<Option<Self>> {
-        match engine {
+    /// A free one for such a machine; `None` for one that needs none.
+    pub(super) fn take(inner: &Inner, spec: &MachineSpec) -> net::Result<Option<Self>> {
+        let slots = &inner.slots;
+        match spec.engine {
             EngineKind::Container => slots.take().map(|slot| Some(Self::Slot(slot))),
-            EngineKind::Microvm => slots.taps().take().map(|tap| Some(Self::Tap(tap))),
+            EngineKind::Microvm => match inner.warm.take(vms::shape_of(spec.guest)) {
+                Some(vm) => Ok(Some(Self::Warm(vm))),
+                None => slots.taps().take().map(|tap| Some(Self::Tap(tap))),
+            },
             EngineKind::Fake => Ok(None),
+        }
+    }
+
+    /// The shim that waits here, for a run, if one does.
+    pub(super) fn take_shim(place: &mut Option<Self>) -> Option<ShimProcess> {
+        match place.take() {
+            Some(Self::Warm(vm)) => {
+                let (tap, shim) = vm.into_parts();
+                *place = Some(Self::Tap(tap));
+                Some(shim)
+            }
+            other => {
+                *place = other;
+                None
+            }
         }
     }
 
@@ -36,6 +60,7 @@ impl Place {
         match self {
             Self::Slot(slot) => slot.id(),
             Self::Tap(tap) => tap.id(),
+            Self::Warm(vm) => vm.tap().id(),
         }
     }
 
@@ -44,14 +69,20 @@ impl Place {
         match self {
             Self::Slot(slot) => slots.assign(slot, addrs),
             Self::Tap(tap) => slots.taps().assign(tap, addrs),
+            // Its shim has been taken by then.
+            Self::Warm(_) => Ok(()),
         }
     }
 
     /// Gives it to others, or away.
-    pub(super) fn give_back(self, slots: &SlotPool) -> net::Result<()> {
+    pub(super) fn give_back(self, inner: &Inner) -> net::Result<()> {
         match self {
-            Self::Slot(slot) => slots.give_back(slot),
-            Self::Tap(tap) => slots.taps().give_back(tap),
+            Self::Slot(slot) => inner.slots.give_back(slot),
+            Self::Tap(tap) => inner.slots.taps().give_back(tap),
+            Self::Warm(vm) => {
+                inner.warm.put_back(vm);
+                Ok(())
+            }
         }
     }
 }

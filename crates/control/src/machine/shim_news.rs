@@ -55,6 +55,8 @@ impl Task {
             FromShim::Usage { id, usage } => self.answer_usage(id, usage),
             FromShim::Refused { order, code, message } => self.refused(&order, &code, message),
             FromShim::Guest(message) => self.hear_guest(message),
+            // Said before there is a run.
+            FromShim::Warmed { .. } | FromShim::WarmFailed { .. } => {}
         }
     }
 
@@ -261,14 +263,14 @@ impl Task {
 
     /// The shim ended before it ran anything.
     async fn never_launched(&mut self, run: &Run) {
-        self.reap_leftovers().await;
+        self.reap_leftovers(run).await;
         let message = "the machine's shim ended before the program ran".to_owned();
         self.run_failed(run, "shim_lost".to_owned(), message, true);
     }
 
     pub(super) async fn shim_lost(&mut self, run: &Run) {
         tracing::error!(machine = %self.id, run = %run.id, "its shim is lost");
-        self.reap_leftovers().await;
+        self.reap_leftovers(run).await;
         let now = model::clock::now();
         self.run_exited(
             run,

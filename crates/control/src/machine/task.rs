@@ -21,6 +21,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::MachineRecord;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// A task stays this long after its last work: a machine that is started and stopped in turn does
@@ -44,6 +45,8 @@ pub(super) struct Task {
     pub(super) record: MachineRecord,
     pub(super) link: Option<Link>,
     pub(super) child: Option<std::process::Child>,
+    /// The shim of a launch that was called off.
+    pub(super) abandoned: Option<JoinHandle<std::io::Result<std::process::ExitStatus>>>,
     pub(super) place: Option<Place>,
     pub(super) reservation: Option<Reservation>,
     pub(super) streams: Streams,
@@ -176,6 +179,7 @@ impl Task {
             record,
             link: None,
             child: None,
+            abandoned: None,
             place: None,
             reservation: None,
             streams: Streams::new(outgoing),

@@ -141,6 +141,10 @@ fn is_worthless(inner: &Inner, record: &MachineRecord) -> Result<bool, ControlEr
 /// Nothing of the machine runs any more: what is left of it in the kernel goes.
 fn reap_leftovers(inner: &Inner, record: &MachineRecord) -> Result<(), ControlError> {
     inner.egress_rules.lift(&inner.router, record)?;
+    if record.spec.engine == EngineKind::Microvm {
+        // It had the cgroup of a tap, which went with its last run. Fewer may have to be warm from now on.
+        return inner.warm.look(inner);
+    }
     leftovers::reap(&inner.config.shim_path, &orders::cgroup(inner.instance(), &record.id))
 }
 

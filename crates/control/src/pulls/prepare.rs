@@ -3,7 +3,7 @@
 use super::{Target, find, join, off_runtime};
 use crate::error::ControlError;
 use crate::inner::Inner;
-use crate::vms;
+use crate::{recover, vms};
 use image::ImageError;
 use model::MachineId;
 use model::spec::EngineKind;
@@ -24,7 +24,11 @@ pub(crate) async fn prepare(inner: &Arc<Inner>, machine: &MachineId) -> Result<(
     note(inner, &record, image).await?;
     if record.spec.engine == EngineKind::Microvm {
         let (inner, shape) = (Arc::clone(inner), vms::shape_of(record.spec.guest));
-        off_runtime(move || inner.vms.ensure(shape).map(drop)).await?;
+        inner.warm.want(shape);
+        let for_pools = Arc::clone(&inner);
+        off_runtime(move || inner.vms.ensure(&inner.disks, shape).map(drop)).await?;
+        // Nobody waits for them.
+        drop(tokio::task::spawn_blocking(move || recover::fill_pools(&for_pools)));
     }
     match mount(inner, &record).await {
         // A damaged image shows when it is mounted, and has been put away.

@@ -57,13 +57,20 @@ fn running_machines(inner: &Inner) -> Result<Vec<(MachineId, model::Run)>, Contr
 /// Removes cgroups of machines that do not run.
 fn reap_cgroups(inner: &Inner, running: &[(MachineId, model::Run)]) {
     let parent = format!("dormouse-{}", inner.instance());
-    for name in child_cgroups(&parent) {
-        let is_running = running.iter().any(|(id, _)| id.as_str() == name);
-        if is_running {
-            continue;
-        }
-        if let Err(error) = leftovers::reap(&inner.config.shim_path, &format!("{parent}/{name}")) {
-            tracing::warn!(cgroup = name, %error, "a cgroup without a machine stays");
+    let in_use: HashSet<String> = running
+        .iter()
+        .flat_map(|(id, run)| {
+            // Which of the two it is, its engine decides; the other is not there.
+            let of_vm = run.slot.map(|slot| orders::vm_cgroup(inner.instance(), slot));
+            [Some(orders::cgroup(inner.instance(), id)), of_vm]
+        })
+        .flatten()
+        .collect();
+    for cgroup in child_cgroups(&parent).into_iter().map(|name| format!("{parent}/{name}")) {
+        if !in_use.contains(&cgroup)
+            && let Err(error) = leftovers::reap(&inner.config.shim_path, &cgroup)
+        {
+            tracing::warn!(cgroup, %error, "a cgroup without a machine stays");
         }
     }
 }

@@ -39,6 +39,27 @@ impl Cgroup {
         }
     }
 
+    /// Sets other limits of RAM, CPU and processes. `name` is the one that it was made with.
+    pub(crate) fn set_limits(
+        &self,
+        hierarchies: &Hierarchies,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<(), EngineError> {
+        if let Some(v2) = &hierarchies.v2 {
+            limits::set_v2(&v2.path.join(name), limits, &v2.controllers)?;
+        }
+        for v1 in &hierarchies.v1 {
+            let dir = v1.path.join(name);
+            for controller in [Controller::Memory, Controller::Cpu, Controller::Pids] {
+                if v1.controllers.contains(&controller) && !hierarchies.v2_has(controller) {
+                    limits::set_v1(&dir, controller, limits)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn unmade() -> Self {
         Self {
             dirs: Vec::new(),

@@ -2,15 +2,14 @@
 //! else, and answered when it is done.
 
 use crate::error::EngineError;
-use crate::wait::wait_readable;
 use base64::Engine as _;
-use guest_proto::message::Part;
-use guest_proto::{FrameKind, FromGuest, Furnishing, ToGuest};
+use guest_proto::message::{Ended, Part};
+use guest_proto::{FrameKind, FromGuest, Furnishing, Orders, ToGuest};
 use rustix::time::{ClockId, clock_gettime};
 use shim_proto::connection::{Connection, Filled};
 use shim_proto::message::Timing;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -75,6 +74,22 @@ pub(super) fn wait_for_boot(
     }
 }
 
+/// Has a program run to its end, which is to be a good one, and waits until the guest waits again.
+pub(super) fn rehearse_program(channel: UnixStream, orders: Orders) -> Result<(), EngineError> {
+    let mut guest = Guest::new(channel, FURNISH_MAX)?;
+    guest.has_program = true;
+    guest.tell(&ToGuest::Boot(Box::new(orders)))?;
+    let mut has_ended = false;
+    loop {
+        match guest.hear()? {
+            FromGuest::Started { .. } => {}
+            FromGuest::Exited(Ended { code: Some(0), .. }) => has_ended = true,
+            FromGuest::Waiting { .. } if has_ended => return Ok(()),
+            other => return Err(nonsense(&other)),
+        }
+    }
+}
+
 fn nonsense(message: &FromGuest) -> EngineError {
     let said = name_of(message);
     EngineError::Guest { why: format!("it said `{said}`, which nobody had asked for") }
@@ -91,13 +106,15 @@ struct Guest {
     connection: Connection,
     deadline: Instant,
     patience: Duration,
+    has_program: bool,
 }
 
 impl Guest {
     fn new(channel: UnixStream, patience: Duration) -> Result<Self, EngineError> {
         let connection = Connection::new(channel, 1);
         let connection = connection.map_err(EngineError::namespace("use the guest's channel"))?;
-        Ok(Self { connection, deadline: Instant::now() + patience, patience })
+        let deadline = Instant::now() + patience;
+        Ok(Self { connection, deadline, patience, has_program: false })
     }
 
     fn tell(&mut self, message: &ToGuest) -> Result<(), EngineError> {
@@ -111,6 +128,8 @@ impl Guest {
                 Ok(Some(frame)) if frame.kind == FrameKind::Control => {
                     return frame.message().map_err(|_unknown| garbage());
                 }
+                // Its output.
+                Ok(Some(_)) if self.has_program => {}
                 Ok(Some(_)) | Err(_) => return Err(garbage()),
                 Ok(None) => self.fill()?,
             }
@@ -118,8 +137,12 @@ impl Guest {
     }
 
     fn fill(&mut self) -> Result<(), EngineError> {
-        if !wait_readable(&self.connection, self.deadline)? {
-            return Err(EngineError::Deadline { what: "the guest", limit: self.patience });
+        match self.connection.wait_readable(self.deadline) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(EngineError::Deadline { what: "the guest", limit: self.patience });
+            }
+            Err(error) => return Err(EngineError::namespace("wait for the guest")(error)),
         }
         match self.connection.fill() {
             Ok(Filled::Some | Filled::Empty) => Ok(()),

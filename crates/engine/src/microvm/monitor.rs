@@ -21,7 +21,7 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use vmm::command_line::{self, Purpose};
+use vmm::command_line::{self, Drive, Purpose};
 use vmm::qmp::{BlockNode, Capability, Migration, Qmp, QmpError};
 
 /// Longest wait for an answer. A busy host needs some tens of milliseconds to start QEMU, and one to
@@ -43,6 +43,8 @@ pub(super) struct Monitor {
     pub(super) channel: UnixStream,
     /// `None` once it cannot be spoken to any more.
     qmp: Option<Qmp>,
+    /// It was started with files behind its disks, not with nothing.
+    has_first_files: bool,
     stderr: File,
 }
 
@@ -75,6 +77,7 @@ impl Monitor {
             .map_err(EngineError::namespace("make the child's pipe"))?;
         let stderr = memfd_create("stderr", MemfdFlags::CLOEXEC)
             .map_err(EngineError::namespace("make a place for the monitor's words"))?;
+        let has_first_files = matches!(order.purpose, Purpose::TakeUp { .. });
         let of_shim = vec![report.as_raw_fd(), qmp.as_raw_fd(), channel.as_raw_fd()];
         let mut given = vec![keep(&qmp_end)?, keep(&guest_end)?];
         for file in &order.files {
@@ -100,6 +103,7 @@ impl Monitor {
             pidfd: child.pidfd,
             channel,
             qmp: None,
+            has_first_files,
             stderr: File::from(stderr),
         };
         match Qmp::connect(qmp, soon()) {
@@ -145,9 +149,36 @@ impl Monitor {
         self.order("stop the guest", |qmp| qmp.stop(soon()))
     }
 
+    /// Puts another file in the place of a disk's first one, of which QEMU lets go. Once for each disk.
+    pub(super) fn exchange(
+        &mut self,
+        drive: Drive,
+        file: BorrowedFd<'_>,
+    ) -> Result<(), EngineError> {
+        let has_first_files = self.has_first_files;
+        self.order("exchange a disk", |qmp| {
+            let (set, node) = (drive.fd_set(false), drive.file_node(false));
+            qmp.add_fd(set, file, soon())?;
+            qmp.add_file_node(&node, set, drive.is_read_only(), soon())?;
+            qmp.swap_file(&drive.node(), &node, drive.is_read_only(), soon())?;
+            qmp.remove_node(&drive.file_node(true), soon())?;
+            if has_first_files { qmp.remove_fd(drive.fd_set(true), soon()) } else { Ok(()) }
+        })
+    }
+
     /// Tells the guest the size of a disk.
     pub(super) fn resize(&mut self, node: &BlockNode, bytes: u64) -> Result<(), EngineError> {
         self.order("tell the guest its disk's size", |qmp| qmp.resize(node, bytes, soon()))
+    }
+
+    /// Another descriptor of the host's end of the guest init's channel.
+    pub(super) fn another_channel(&self) -> Result<UnixStream, EngineError> {
+        self.channel.try_clone().map_err(EngineError::namespace("duplicate the guest's channel"))
+    }
+
+    /// It can be spoken to. One that has ended is found out by that it says nothing more.
+    pub(super) const fn is_there(&self) -> bool {
+        self.qmp.is_some()
     }
 
     /// Readable when it has something to say.

@@ -2,6 +2,7 @@
 
 use super::furnish;
 use super::monitor::{Monitor, MonitorOrder};
+use super::rehearsal::Stage;
 use super::vm_bytes_max;
 use crate::ahead::Ahead;
 use crate::cgroup::Cgroup;
@@ -9,13 +10,13 @@ use crate::container::layers::open_namespace;
 use crate::error::EngineError;
 use crate::wait;
 use rustix::fs::{MemfdFlags, memfd_create};
-use shim_proto::spec::Limits;
+use shim_proto::spec::{Limits, RehearsalSpec};
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
-use vmm::command_line::Purpose;
+use vmm::command_line::{Drive, Purpose};
 use vmm::template::{Order, Template, blank_ram};
 
 /// Longest time that a kernel takes to boot: an emulated one needs 3 s with a core of its own.
@@ -27,7 +28,7 @@ const CPU_MILLI: u32 = 2000;
 /// Threads of the monitor.
 const THREADS_MAX: u32 = 128;
 
-/// Boots the kernel, and keeps the guest as it waits for its orders.
+/// Boots the kernel, and keeps the guest as it waits for its orders after a rehearsal.
 ///
 /// # Errors
 /// Whatever a start can fail with. Nothing is left but perhaps a part of the template, which the next
@@ -72,7 +73,7 @@ fn boot_and_save(
         ],
     };
     let (mut monitor, _timings) = Monitor::start(&ahead.ensure()?.bare, cgroup, monitor_order)?;
-    let saved = save_when_it_waits(&mut monitor);
+    let saved = save_when_rehearsed(&mut monitor, &order.rehearsal);
     // What is left of it must not write to the RAM that is read next.
     wait::end(&monitor.pidfd)?;
     Ok((ram, saved?))
@@ -89,11 +90,16 @@ fn in_ram(path: &Path) -> Result<OwnedFd, EngineError> {
     copy().map_err(EngineError::namespace(format!("read `{}`", path.display())))
 }
 
-fn save_when_it_waits(monitor: &mut Monitor) -> Result<Vec<u8>, EngineError> {
+fn save_when_rehearsed(
+    monitor: &mut Monitor,
+    rehearsal: &RehearsalSpec,
+) -> Result<Vec<u8>, EngineError> {
+    let stage = Stage::set(rehearsal)?;
+    monitor.exchange(Drive::Image, stage.image.as_fd())?;
+    monitor.exchange(Drive::Disk, stage.disk.as_fd())?;
     monitor.cont()?;
-    let channel = monitor.channel.try_clone();
-    let channel = channel.map_err(EngineError::namespace("duplicate the guest's channel"))?;
-    furnish::wait_for_boot(channel, BOOT_MAX)?;
+    furnish::wait_for_boot(monitor.another_channel()?, BOOT_MAX)?;
+    stage.rehearse(monitor)?;
     monitor.stop()?;
     let make = EngineError::namespace("make a file for the devices' state");
     let state = File::from(memfd_create("state", MemfdFlags::CLOEXEC).map_err(make)?);

@@ -1,6 +1,6 @@
 //! The last moments of a machine: nothing that it keeps may be lost when the power goes.
 
-use super::disk::DISK_DEVICE;
+use super::disk::{DISK_DEVICE, IMAGE_DEVICE};
 use super::port::wait_until_readable;
 use crate::{children, sys};
 use guest_root::place::{DISK, IMAGE, ROOT};
@@ -10,13 +10,14 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{WaitOptions, chdir, chroot, fchdir};
 use rustix::system::{RebootCommand, reboot};
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// Longest wait for killed processes to be gone: one may be in the middle of a write to its disk.
 const DEAD_WITHIN: Duration = Duration::from_secs(10);
 
-/// Longest wait for the disk to be nobody's any more.
+/// Longest wait for image and disk to be nobody's any more.
 const FREE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Pause between two looks at that: the kernel has no word for it.
@@ -60,24 +61,24 @@ pub(super) fn leave_root(bare_root: &OwnedFd) {
 }
 
 /// Unmounts what the machine keeps. With everybody dead nobody holds a mount any longer, and each goes at
-/// once.
+/// once; with it what the kernel remembers of its device, which may be another after a rehearsal.
 pub(super) fn release_disk() {
     for place in [ROOT, IMAGE, DISK] {
         // What is not mounted needs no unmounting.
         unmount(place, UnmountFlags::DETACH).ok();
     }
-    if !is_free_soon() {
+    let deadline = Instant::now() + FREE_WITHIN;
+    if ![DISK_DEVICE, IMAGE_DEVICE].iter().all(|device| is_free_soon(device, deadline)) {
         // Somebody in the kernel holds it. What has been written is safe all the same.
         rustix::fs::sync();
     }
 }
 
-/// Whether the disk's file system has let go of its device.
-fn is_free_soon() -> bool {
-    let deadline = Instant::now() + FREE_WITHIN;
+/// Whether the file system of a device lets go of it in time.
+fn is_free_soon(device: &CStr, deadline: Instant) -> bool {
     loop {
         let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
-        match rustix::fs::open(DISK_DEVICE, flags, Mode::empty()) {
+        match rustix::fs::open(device, flags, Mode::empty()) {
             Ok(_) => return true,
             Err(Errno::BUSY) if Instant::now() < deadline => {
                 poll(&mut [], Some(&LOOK_EVERY)).ok();

@@ -8,8 +8,8 @@ use super::Failure;
 use crate::start_error::text;
 use guest_proto::LinkOrders;
 use netlink::{
-    Batch, Error, Prefix, Route, Socket, Target, add_address, add_neighbour, add_route, link_named,
-    set_down, set_up,
+    Batch, Error, Prefix, Route, Socket, Target, add_address, add_neighbour, add_route,
+    delete_address, link_named, set_down, set_up,
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -53,8 +53,25 @@ impl Card {
             (Some(index), None) => set_down(&mut batch, NAME, index),
             (Some(index), Some(orders)) => carry(&mut batch, index, orders),
         }
-        let mut socket = Socket::open().map_err(failure("set the network up"))?;
-        socket.apply(batch).map_err(failure("set the network up"))
+        apply(batch, "set the network up")
+    }
+
+    /// Takes away what [`Card::set`] has given it: it is as ready as before.
+    pub(super) fn clear(&self, orders: Option<&LinkOrders>) -> Result<(), Failure> {
+        let Some(index) = self.index else { return Ok(()) };
+        let mut batch = Batch::new();
+        if let Some(orders) = orders {
+            delete_address(&mut batch, index, Prefix { addr: orders.v4.into(), len: 32 });
+            delete_address(
+                &mut batch,
+                index,
+                Prefix { addr: orders.v6.into(), len: orders.v6_len },
+            );
+        }
+        // Routes and neighbours go with it.
+        set_down(&mut batch, NAME, index);
+        set_up(&mut batch, NAME, index);
+        apply(batch, "clear the network")
     }
 }
 
@@ -72,6 +89,11 @@ fn carry(batch: &mut Batch, index: u32, orders: &LinkOrders) {
     add_route(batch, &Route { to: everywhere_v4, target, source: Some(v4) });
     let target = Target::Gateway(index, gateway_v6);
     add_route(batch, &Route { to: everywhere_v6, target, source: None });
+}
+
+fn apply(batch: Batch, doing: &str) -> Result<(), Failure> {
+    let apply = || Socket::open()?.apply(batch);
+    apply().map_err(failure(doing))
 }
 
 fn failure(doing: &str) -> impl FnOnce(Error) -> Failure {

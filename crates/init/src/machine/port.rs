@@ -22,9 +22,14 @@ const APPEARS_WITHIN: Duration = Duration::from_secs(60);
 /// Tells the host that this kernel waits, and returns the channel when the host has its end open.
 pub(super) fn wait_for_host() -> Result<HostChannel, Failure> {
     let port = wait_for_port().map_err(Failure::of("open the port that leads to the host"))?;
-    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
-    HostChannel::serial_from(port, &FromGuest::Waiting { kernel })
+    HostChannel::serial_from(port, &waiting())
         .map_err(|lost| Failure(format!("cannot reach the host: {lost}")))
+}
+
+/// The word that this kernel waits.
+pub(super) fn waiting() -> FromGuest {
+    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    FromGuest::Waiting { kernel }
 }
 
 /// Opens the port when it appears. Its first write waits for the host.

@@ -16,7 +16,7 @@ use rustix::process::{chdir, chroot, fchdir};
 use std::os::fd::OwnedFd;
 
 /// Builds the root and enters it.
-pub(super) fn enter(staged: Staged, has_fresh_run: bool, laps: &mut Laps) -> Result<(), Failure> {
+pub(super) fn enter(staged: &Staged, has_fresh_run: bool, laps: &mut Laps) -> Result<(), Failure> {
     mount_image().map_err(Failure::of("mount the image"))?;
     laps.lap("image");
     mount_disk().map_err(Failure::of("mount the disk"))?;
@@ -24,7 +24,7 @@ pub(super) fn enter(staged: Staged, has_fresh_run: bool, laps: &mut Laps) -> Res
     let root = overlay().map_err(Failure::of("mount the overlay of image and disk"))?;
     laps.lap("overlay");
     staged
-        .move_into(&root, has_fresh_run)
+        .show_in(&root, has_fresh_run)
         .map_err(Failure::of("mount /proc, /sys, /dev, /.fly or /run in the root"))?;
     change_root(&root).map_err(Failure::of("change to the root"))?;
     laps.lap("root");

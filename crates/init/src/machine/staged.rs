@@ -1,4 +1,4 @@
-//! What does not depend on which machine it will be: mounted before anybody asks, moved to its place when
+//! What does not depend on which machine it will be: mounted before anybody asks, shown in its place when
 //! there is a root.
 
 use super::Failure;
@@ -33,13 +33,13 @@ impl Staged {
         Ok(Self { words, proc_mount, sys_mount, dev, own_dirs })
     }
 
-    /// Puts each to its place in `root`. This init keeps a `/proc` and a `/dev` of its own for the end.
-    pub(super) fn move_into(self, root: &OwnedFd, has_fresh_run: bool) -> Result<(), Errno> {
+    /// Shows each in its place in `root`, too: this init needs its own at the end, or for another root.
+    pub(super) fn show_in(&self, root: &OwnedFd, has_fresh_run: bool) -> Result<(), Errno> {
         attach(&copy_of(&self.proc_mount)?, mount_point(root, c"proc")?)?;
-        attach(&self.sys_mount, mount_point(root, c"sys")?)?;
+        attach(&copy_of_tree(&self.sys_mount)?, mount_point(root, c"sys")?)?;
         attach(&copy_of_tree(&self.dev)?, mount_point(root, c"dev")?)?;
         let [first, second] = OWN_DIRS;
-        attach(&self.own_dirs, mount_point(root, first)?)?;
+        attach(&copy_of_tree(&self.own_dirs)?, mount_point(root, first)?)?;
         attach(&copy_of(&self.own_dirs)?, mount_point(root, second)?)?;
         if has_fresh_run {
             attach(&parts::mount_run(&self.words)?, mount_point(root, c"run")?)?;

@@ -467,6 +467,7 @@ pub(crate) fn furnishing() -> Furnishing {
         entropy_base64: entropy(1),
         has_fresh_run: false,
         link: None,
+        is_rehearsal: false,
     }
 }
 

@@ -20,14 +20,14 @@ const CLOCK_WATCHED: Duration = Duration::from_secs(5);
 
 /// A run of a program in a virtual machine; `None`, and said, where there is no kernel for it.
 fn in_vm(world: &World, argv: &[&str]) -> Option<RunSpec> {
-    Some(world.in_vm(world.run(argv), template()?))
+    Some(world.in_vm(world.run(argv), &template()?.spec))
 }
 
 fn sh(world: &World, script: &str) -> Option<RunSpec> {
     in_vm(world, &["/bin/sh", "-c", script])
 }
 
-fn microvm(spec: &mut RunSpec) -> &mut MicrovmSpec {
+pub(crate) fn microvm(spec: &mut RunSpec) -> &mut MicrovmSpec {
     let EngineSpec::Microvm(microvm) = &mut spec.engine else { panic!("a virtual machine") };
     microvm
 }
@@ -99,7 +99,7 @@ fn copies_of_one_template_are_machines_of_their_own() {
     let Some(template) = template() else { return };
     let mut seen = BTreeSet::new();
     for _ in 0..N_COPIES {
-        let spec = world.in_vm(world.run(&["/bin/sh", "-c", script]), template);
+        let spec = world.in_vm(world.run(&["/bin/sh", "-c", script]), &template.spec);
         fs::write(world.path("log"), "").expect("ours");
         let record = world.run_to_end(spec);
         assert_eq!(record.start_failed, None);
@@ -272,9 +272,9 @@ fn check_refused(change: impl FnOnce(&World, &mut MicrovmSpec), code: &str, word
 
 #[test]
 fn a_missing_part_is_named() {
-    check_refused(|_, vm| vm.qemu_path = "/usr/bin/no-qemu".into(), "launch", "monitor");
+    check_refused(|_, vm| vm.monitor.qemu_path = "/usr/bin/no-qemu".into(), "launch", "monitor");
     check_refused(|_, vm| vm.image_path = "/no/image".into(), "namespace", "/no/image");
-    check_refused(|_, vm| vm.template.ram_path = "/no/ram".into(), "namespace", "/no/ram");
+    check_refused(|_, vm| vm.monitor.template.ram_path = "/no/ram".into(), "namespace", "/no/ram");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_state_that_is_none_is_refused() {
     };
     for length in [0, 100, 100_000] {
         check_refused(
-            |world, vm| vm.template.state_path = garbage(world, length),
+            |world, vm| vm.monitor.template.state_path = garbage(world, length),
             "monitor",
             "take up",
         );
@@ -294,9 +294,9 @@ fn a_state_that_is_none_is_refused() {
     // The right one, cut.
     check_refused(
         |world, vm| {
-            let whole = fs::read(&vm.template.state_path).expect("ours");
+            let whole = fs::read(&vm.monitor.template.state_path).expect("ours");
             fs::write(world.path("state"), &whole[..whole.len() / 2]).expect("ours");
-            vm.template.state_path = world.path("state");
+            vm.monitor.template.state_path = world.path("state");
         },
         "monitor",
         "take up",
@@ -341,7 +341,7 @@ fn a_guest_whose_power_fails_comes_up_again() {
 fn the_ram_of_a_template_is_there_once() {
     let world = World::new();
     let Some(spec) = in_vm(&world, &["/bin/sleep", "1000"]) else { return };
-    let template = microvm(&mut spec.clone()).template.clone();
+    let template = microvm(&mut spec.clone()).monitor.template.clone();
     let mut client = Client::start(spec);
     let text = fs::read_to_string(format!("/proc/{}/smaps", client.init_pid)).expect("it runs");
     let mut lines = text.lines().skip_while(|line| !line.contains("memfd:ram"));

@@ -6,7 +6,7 @@ use crate::world::World;
 use guest_proto::{LinkOrders, StreamId};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use shim_proto::RunSpec;
-use shim_proto::spec::{EngineSpec, LinkSpec};
+use shim_proto::spec::{EngineSpec, TapSpec};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
@@ -30,10 +30,10 @@ const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfdaa, 0, 0, 0, 0, 0, 0, 1);
 const ROUTER_ID_BASE: u32 = 3_100_000_000;
 
 /// A network namespace with a tap; both end with this value or this process.
-struct Router(place::Slot);
+pub(crate) struct Router(place::Slot);
 
 impl Router {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let router = Self(place::Slot::new(ROUTER_ID_BASE));
         router.inside(|| {
             ip("link set lo up");
@@ -50,14 +50,15 @@ impl Router {
     }
 
     /// The run with its link on this router's tap.
-    fn link(&self, spec: RunSpec) -> RunSpec {
+    pub(crate) fn link(&self, spec: RunSpec) -> RunSpec {
         self.link_by(spec, TAP, orders())
     }
 
     fn link_by(&self, mut spec: RunSpec, tap: &str, orders: LinkOrders) -> RunSpec {
         let EngineSpec::Microvm(microvm) = &mut spec.engine else { panic!("a virtual machine") };
         let router_path = self.0.network();
-        microvm.link = Some(LinkSpec { router_path, tap: tap.to_owned(), orders });
+        microvm.monitor.tap = Some(TapSpec { router_path, name: tap.to_owned() });
+        microvm.link = Some(orders);
         spec
     }
 
@@ -97,7 +98,7 @@ fn a_machine_is_reached_by_its_addresses() {
     let router = Router::new();
     let serve =
         "busybox mkdir /www; echo here >/www/index.html; exec busybox httpd -f -p 7000 -h /www";
-    let spec = world.in_vm(world.sh(serve), template);
+    let spec = world.in_vm(world.sh(serve), &template.spec);
     let mut client = Client::start(router.link(spec));
     for address in [IpAddr::V4(MACHINE_V4), IpAddr::V6(MACHINE_V6)] {
         let said = router.inside(|| {
@@ -124,7 +125,7 @@ fn a_machine_is_reached_by_its_addresses() {
 fn a_machine_without_a_link_has_loopback_alone() {
     let world = World::new();
     let Some(template) = template() else { return };
-    let spec = world.in_vm(world.run(&["/bin/busybox", "ip", "-o", "addr"]), template);
+    let spec = world.in_vm(world.run(&["/bin/busybox", "ip", "-o", "addr"]), &template.spec);
     assert_eq!(world.run_to_end(spec).code, Some(0));
     let log = world.log();
     assert!(log.iter().any(|line| line.contains("inet 127.0.0.1/8")), "{log:?}");
@@ -137,7 +138,7 @@ fn a_missing_tap_is_named() {
     let world = World::new();
     let Some(template) = template() else { return };
     let router = Router::new();
-    let spec = world.in_vm(world.sh("true"), template);
+    let spec = world.in_vm(world.sh("true"), &template.spec);
     let (code, message) = Client::fail_to_start(router.link_by(spec, "dmtest-9", orders()));
     assert_eq!(code, "network", "{message}");
     world.assert_nothing_left();

@@ -5,7 +5,7 @@
 use crate::world::init_path;
 use engine::microvm::build_template;
 use shim_proto::shape::{Accel, Shape};
-use shim_proto::spec::TemplateSpec;
+use shim_proto::spec::{RehearsalSpec, TemplateSpec};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,13 +18,20 @@ use vmm::template::{Key, Order, Template, TemplateError, host_processor};
 /// Uid of the monitor that boots it.
 const UID: u32 = 2_999_999_999;
 
-/// The template, held by this process; `None`, and said, on a host that can have none.
-pub(crate) fn template() -> Option<&'static TemplateSpec> {
-    static TEMPLATE: OnceLock<Option<(Template, TemplateSpec)>> = OnceLock::new();
-    TEMPLATE.get_or_init(make).as_ref().map(|(_held, spec)| spec)
+/// A template that this process holds.
+pub(crate) struct Held {
+    _template: Template,
+    pub(crate) spec: TemplateSpec,
+    pub(crate) rehearsal: RehearsalSpec,
 }
 
-fn make() -> Option<(Template, TemplateSpec)> {
+/// The template, held by this process; `None`, and said, on a host that can have none.
+pub(crate) fn template() -> Option<&'static Held> {
+    static TEMPLATE: OnceLock<Option<Held>> = OnceLock::new();
+    TEMPLATE.get_or_init(make).as_ref()
+}
+
+fn make() -> Option<Held> {
     let kernel = match testkit::kernel::Kernel::fetch() {
         Ok(fetched) => Kernel::read(&fetched.package()).expect("a kernel for guests"),
         Err(why) => {
@@ -47,11 +54,12 @@ fn make() -> Option<(Template, TemplateSpec)> {
         tsc_khz: vmm::tsc::host_khz(),
     };
     let templates = cache.join("templates");
+    let rehearsal = rehearsal(&cache, &init);
     let template = match Template::open(&templates, &key) {
         Err(TemplateError::Absent | TemplateError::Damaged { .. }) => {
             // Those of older inits are of no use to anybody.
             fs::remove_dir_all(&templates).ok();
-            build(&templates, &key, &image);
+            build(&templates, &key, &image, &rehearsal);
             Template::open(&templates, &key)
         }
         opened => opened,
@@ -63,10 +71,19 @@ fn make() -> Option<(Template, TemplateSpec)> {
         state_path: template.state_path(),
         resident_bytes: template.resident_bytes(),
     };
-    Some((template, spec))
+    Some(Held { _template: template, spec, rehearsal })
 }
 
-fn build(dir: &Path, key: &Key, image: &GuestImage) {
+/// What is rehearsed, with this init.
+fn rehearsal(cache: &Path, init: &[u8]) -> RehearsalSpec {
+    let disks = disk::DiskStore::open(&cache.join("disks")).expect("a store of disks");
+    RehearsalSpec {
+        image_path: vmm::rehearsal::make_image(&cache.join("rehearsal"), init).expect("written"),
+        disk_path: disks.ensure_template(1).expect("formatted"),
+    }
+}
+
+fn build(dir: &Path, key: &Key, image: &GuestImage, rehearsal: &RehearsalSpec) {
     let slot = place::Slot::new(UID);
     let order = Order {
         dir: dir.to_owned(),
@@ -77,6 +94,7 @@ fn build(dir: &Path, key: &Key, image: &GuestImage) {
         netns_path: slot.network(),
         uid: UID,
         cgroup: format!("dormouse-test-{}-template", std::process::id()),
+        rehearsal: rehearsal.clone(),
     };
     build_template(&order).unwrap_or_else(|error| panic!("{}", error.sentence()));
 }

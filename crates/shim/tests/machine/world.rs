@@ -3,7 +3,9 @@
 use crate::client::Client;
 use guest_proto::Orders;
 use shim_proto::RunSpec;
-use shim_proto::spec::{ContainerSpec, EngineSpec, Limits, LogSpec, MicrovmSpec, TemplateSpec};
+use shim_proto::spec::{
+    ContainerSpec, EngineSpec, Limits, LogSpec, MicrovmSpec, MonitorSpec, TemplateSpec,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,17 +120,25 @@ impl World {
     /// The same run in a virtual machine.
     pub(crate) fn in_vm(&self, spec: RunSpec, template: &TemplateSpec) -> RunSpec {
         let microvm = MicrovmSpec {
+            monitor: self.monitor(template),
             disk_path: self.disk_path(),
             image_path: self.path("image.erofs"),
-            qemu_path: crate::template::qemu_path(),
-            template: template.clone(),
-            netns_path: self.slot.network(),
             link: None,
-            uid: ID_BASE,
-            cgroup: self.cgroup(),
             reset_disk: false,
         };
         RunSpec { engine: EngineSpec::Microvm(microvm), ..spec }
+    }
+
+    /// The monitor of a virtual machine without a link.
+    pub(crate) fn monitor(&self, template: &TemplateSpec) -> MonitorSpec {
+        MonitorSpec {
+            qemu_path: crate::template::qemu_path(),
+            template: template.clone(),
+            netns_path: self.slot.network(),
+            tap: None,
+            uid: ID_BASE,
+            cgroup: self.cgroup(),
+        }
     }
 
     pub(crate) fn cgroup(&self) -> String {

@@ -141,7 +141,7 @@ impl Qmp {
     ) -> Result<(), QmpError> {
         let arguments = json!({
             "driver": "file", "node-name": node, "filename": set.path(), "locking": "off",
-            "read-only": is_read_only, "auto-read-only": false,
+            "read-only": is_read_only, "auto-read-only": false, "discard": discard(is_read_only),
         });
         self.order("blockdev-add", arguments, &[], deadline)
     }
@@ -156,6 +156,7 @@ impl Qmp {
     ) -> Result<(), QmpError> {
         let options = json!([{
             "driver": "raw", "node-name": raw, "file": file, "read-only": is_read_only,
+            "discard": discard(is_read_only),
         }]);
         self.order("blockdev-reopen", json!({"options": options}), &[], deadline)
     }
@@ -237,4 +238,9 @@ impl Qmp {
             what: format!("an answer to `{command}` of another shape: {error}"),
         })
     }
+}
+
+/// What becomes of blocks that the guest frees: the file gives them back.
+const fn discard(is_read_only: bool) -> &'static str {
+    if is_read_only { "ignore" } else { "unmap" }
 }

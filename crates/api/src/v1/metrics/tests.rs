@@ -16,6 +16,7 @@ fn text() -> String {
         starts: BTreeMap::from([("knock", histogram())]),
         parts: BTreeMap::from([("disk", histogram())]),
         failed: BTreeMap::from([("api", 1)]),
+        warm_vms: WarmStats { n_waiting: 2, hits: 7, ..WarmStats::default() },
         rests: BTreeMap::from([(("idle", "freeze"), 1)]),
     };
     of_control(&mut text, &states, &metered);
@@ -43,7 +44,7 @@ fn every_family_is_announced_once_and_its_samples_follow_it() {
             None => assert_eq!(Some(&family_of(line.split(' ').next().unwrap())), families.last()),
         }
     }
-    assert_eq!(families.len(), 9, "{text}");
+    assert_eq!(families.len(), 13, "{text}");
 }
 
 #[test]
@@ -54,6 +55,9 @@ fn values_and_labels_are_written_plainly() {
         "dormouse_starts_total{cause=\"knock\",outcome=\"up\"} 2",
         "dormouse_starts_total{cause=\"api\",outcome=\"failed\"} 1",
         "dormouse_rests_total{cause=\"idle\",depth=\"freeze\"} 1",
+        "dormouse_warm_vms 2",
+        "dormouse_warm_vm_starts_total{outcome=\"hit\"} 7",
+        "dormouse_warm_vm_starts_total{outcome=\"miss\"} 0",
         "dormouse_start_seconds_bucket{cause=\"knock\",le=\"0.0005\"} 0",
         "dormouse_start_seconds_bucket{cause=\"knock\",le=\"0.05\"} 2",
         "dormouse_start_seconds_bucket{cause=\"knock\",le=\"+Inf\"} 2",
