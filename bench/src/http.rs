@@ -199,6 +199,11 @@ impl Reply {
         bail!("refused with {}: {}", self.status, String::from_utf8_lossy(&self.body))
     }
 
+    /// The body as text.
+    pub(crate) fn text(&self) -> anyhow::Result<&str> {
+        std::str::from_utf8(&self.body).context("the answer is no text")
+    }
+
     /// The body as JSON.
     pub(crate) fn value(&self) -> anyhow::Result<serde_json::Value> {
         serde_json::from_slice(&self.body).context("the answer is not JSON")

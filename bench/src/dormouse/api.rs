@@ -28,6 +28,10 @@ const CONFLICTS_MAX: u32 = 50;
 /// Longest wait for a machine whose image comes from a registry: a herd on a busy host.
 const PULL_MAX: Duration = Duration::from_mins(5);
 
+/// Longest time until a virtual machine is warm, and between two looks at that.
+const WARM_WITHIN: Duration = Duration::from_mins(1);
+const WARM_LOOK: Duration = Duration::from_millis(20);
+
 /// A connection to the API.
 pub(crate) struct Api {
     http: Http,
@@ -223,6 +227,22 @@ impl Api {
         let machine = self.machine(id)?;
         let digest = machine["image_ref"]["digest"].as_str().map(str::to_owned);
         digest.context("the machine's image has no digest")
+    }
+
+    /// Waits until a virtual machine waits for a start.
+    pub(crate) fn wait_for_warm_vm(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + WARM_WITHIN;
+        while !self
+            .call("GET", "/metrics", "")?
+            .text()?
+            .lines()
+            .any(|line| line == "dormouse_warm_vms 1")
+        {
+            ensure!(Instant::now() < deadline, "no virtual machine is warmed");
+            // It tells nobody; this is not measured.
+            std::thread::sleep(WARM_LOOK);
+        }
+        Ok(())
     }
 
     fn machine(&mut self, id: &str) -> anyhow::Result<Value> {
