@@ -60,6 +60,7 @@ const INIT_TMPFS_OPTIONS: &std::ffi::CStr = c"size=16m,nr_inodes=16,mode=755";
 pub fn run(options: &UpOptions) -> anyhow::Result<()> {
     logging::begin();
     host::raise_open_files();
+    host::load_file_systems();
     let listener = inherited_listener(options)?;
     let store = open_store(&options.data_dir)?;
     let data_dir = options.data_dir.canonicalize().context("the data directory is gone")?;

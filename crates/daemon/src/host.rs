@@ -2,10 +2,22 @@
 
 use anyhow::Context as _;
 use model::BootId;
+use rustix::io::Errno;
+use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// File systems that starts mount.
+const FILE_SYSTEMS: [&str; 3] = ["erofs", "ext4", "overlay"];
+
+/// Longest wait for one that is being loaded for somebody else.
+const LOADED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pause between two looks at that: the kernel has no word for it.
+const LOAD_LOOK: Duration = Duration::from_millis(10);
 
 /// The id of the host's boot.
 ///
@@ -46,6 +58,28 @@ pub fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files stays low");
     }
+}
+
+/// Has the kernel load the file systems that starts mount, before two starts at once are the first to need
+/// one: while a module is loaded for the first, the kernel knows no such file system for the second.
+pub fn load_file_systems() {
+    for name in FILE_SYSTEMS {
+        let deadline = Instant::now() + LOADED_WITHIN;
+        while let Err(error) = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC) {
+            let is_on_its_way = error == Errno::NODEV && has_module(name);
+            if !is_on_its_way || Instant::now() >= deadline {
+                tracing::warn!(%error, "this kernel has no file system `{name}`");
+                break;
+            }
+            std::thread::sleep(LOAD_LOOK);
+        }
+    }
+}
+
+/// Whether the module of this name is being loaded, or has just been.
+fn has_module(name: &str) -> bool {
+    let state = fs::read_to_string(format!("/sys/module/{name}/initstate"));
+    state.is_ok_and(|state| matches!(state.trim(), "coming" | "live"))
 }
 
 /// `listen` as visitors may know it: of all addresses of the host the one it would leave by.

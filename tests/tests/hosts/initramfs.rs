@@ -35,7 +35,7 @@ ln -s /proc/self/fd /dev/fd
 for n in 0/stdin 1/stdout 2/stderr; do ln -s "fd/${n%/*}" "/dev/${n#*/}"; done
 mount -t tmpfs tmpfs /run
 echo /usr/bin/modprobe >/proc/sys/kernel/modprobe
-modprobe loop
+modprobe -a loop erofs
 ip link set lo up
 case $(cat /proc/cmdline) in
 *host=v2*)
