@@ -11,6 +11,7 @@ mod effects;
 mod guest;
 mod launch;
 mod metering;
+mod on_disk;
 mod place;
 mod requests;
 pub(crate) mod selfhood;

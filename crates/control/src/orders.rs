@@ -50,6 +50,11 @@ pub(crate) fn log_path(machine_dir: &Path) -> PathBuf {
     machine_dir.join("log")
 }
 
+/// Where the RAM of a machine is while it sleeps on disk.
+pub(crate) fn ram_dir(machine_dir: &Path) -> PathBuf {
+    machine_dir.join("ram")
+}
+
 /// Directory of a container under each cgroup hierarchy.
 pub(crate) fn cgroup(instance: &InstanceTag, machine: &model::MachineId) -> String {
     format!("dormouse-{instance}/{machine}")

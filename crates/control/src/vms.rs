@@ -24,12 +24,13 @@ use model::{InstanceTag, SlotId};
 use net::slot::{FIRST_HOST_ID, IDS_PER_SLOT, MAX_SLOTS};
 use shim_proto::shape::{Accel, Shape};
 use shim_proto::spec::{MonitorSpec, RehearsalSpec, TapSpec, TemplateSpec};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use vmm::delta;
 use vmm::guest_image::{GuestImage, Tool};
 use vmm::kernel::Kernel;
 use vmm::template::{Key, Order, Template, TemplateError, host_processor};
@@ -66,6 +67,17 @@ pub(crate) struct Vms {
 struct State {
     source: Option<Source>,
     held: HashMap<Shape, Template>,
+    /// By their ids: those under RAM on disk that are no longer what new machines are made of.
+    older: HashMap<String, Template>,
+}
+
+/// What the RAM of a machine is a copy of.
+#[derive(Debug)]
+pub(crate) enum Base {
+    /// The template for its shape.
+    New(Shape),
+    /// The one that its RAM in this directory is to be put over.
+    Of(PathBuf),
 }
 
 /// What templates are made of.
@@ -127,25 +139,28 @@ impl Vms {
     ) -> Result<TemplateSpec, ControlError> {
         let mut state = self.lock();
         if let Some(template) = state.held.get(&shape) {
-            return Ok(spec_of(template));
+            return Ok(template.spec());
         }
         let source = self.source(&mut state, disks)?;
         let template = self.open_or_make(source, shape)?;
-        let spec = spec_of(&template);
+        let spec = template.spec();
         state.held.insert(shape, template);
         Ok(spec)
     }
 
-    /// The monitor of a machine of `shape` at the tap with this number. Blocking, as [`Vms::ensure`].
+    /// The monitor of a machine at the tap with this number. Blocking, as [`Vms::ensure`].
     pub(crate) fn monitor(
         &self,
         inner: &Inner,
-        shape: Shape,
+        base: &Base,
         slot: SlotId,
     ) -> Result<MonitorSpec, ControlError> {
         Ok(MonitorSpec {
             qemu_path: self.config.qemu_path.clone(),
-            template: self.ensure(&inner.disks, shape)?,
+            template: match base {
+                Base::New(shape) => self.ensure(&inner.disks, *shape)?,
+                Base::Of(dir) => self.template_under(&inner.disks, dir)?,
+            },
             netns_path: self.netns_path.clone(),
             tap: Some(TapSpec {
                 router_path: inner.slots.router_pin(),
@@ -154,6 +169,28 @@ impl Vms {
             uid: net::slot::host_id_base(slot),
             cgroup: orders::vm_cgroup(inner.instance(), slot),
         })
+    }
+
+    /// The template under the RAM in `dir`, held from now on; it may be one that nothing new is made of.
+    fn template_under(&self, disks: &DiskStore, dir: &Path) -> Result<TemplateSpec, ControlError> {
+        let key = delta::key_of(dir).map_err(failed("use the RAM on disk"))?;
+        let key = key.ok_or_else(|| unusable("there is none"))?;
+        let mut state = self.lock();
+        let held = state.held.values().chain(state.older.values());
+        if let Some(template) = held.map(Template::spec).find(|spec| spec.id == key.template) {
+            return Ok(template);
+        }
+        let source = self.source(&mut state, disks)?;
+        let (dir, qemu) = (self.dir.join("templates"), source.qemu.clone());
+        let found = vmm::template::find(&dir, &key.template);
+        let found = found.ok_or_else(|| unusable("its template is gone"))?;
+        if found.qemu != qemu || found.processor != host_processor(found.shape.accel) {
+            return Err(unusable("it was made by another QEMU, or on another processor"));
+        }
+        let template = Template::open(&dir, &found).map_err(failed("use the template"))?;
+        let spec = template.spec();
+        state.older.insert(spec.id.clone(), template);
+        Ok(spec)
     }
 
     /// What is rehearsed. Blocking, for the first one who asks.
@@ -197,7 +234,7 @@ impl Vms {
         };
         let (qemu, tsc_khz) = (self.qemu_version()?, vmm::tsc::host_khz());
         let source = Source { image, qemu, tsc_khz, rehearsal };
-        self.prune(&source);
+        self.prune(&source, disks);
         Ok(source)
     }
 
@@ -209,12 +246,17 @@ impl Vms {
         Ok(said.lines().next().unwrap_or_default().to_owned())
     }
 
-    /// Removes what was made of other kernels, of other inits, by other QEMUs and for other clocks.
-    /// Machines that run on one of them hold it themselves.
-    fn prune(&self, source: &Source) {
+    /// Removes what was made of other kernels, of other inits, by other QEMUs and for other clocks, unless
+    /// RAM on disk lies over it. Machines that run on one of them hold it themselves.
+    fn prune(&self, source: &Source, disks: &DiskStore) {
+        let machines = disks.list().unwrap_or_default();
+        let dirs = machines.iter().map(|machine| orders::ram_dir(&disks.machine_dir(machine)));
+        let keys = dirs.map(|dir| delta::key_of(&dir));
+        let under: HashSet<String> = keys.flatten().flatten().map(|key| key.template).collect();
         let is_current = |key: &Key| {
-            (key.guest.as_str(), key.qemu.as_str(), key.tsc_khz)
-                == (source.image.digest(), source.qemu.as_str(), source.tsc_khz)
+            let is_of_now = (key.guest.as_str(), key.qemu.as_str(), key.tsc_khz)
+                == (source.image.digest(), source.qemu.as_str(), source.tsc_khz);
+            is_of_now || under.contains(&key.id())
         };
         let pruned = vmm::template::prune(&self.dir.join("templates"), is_current)
             .and_then(|()| source.image.prune_others());
@@ -285,15 +327,6 @@ pub(crate) fn shape_of(size: model::spec::GuestSize) -> Shape {
     Shape { ram_mib: size.memory_mib, n_cpus: size.cpus, accel: Accel::Tcg }
 }
 
-fn spec_of(template: &Template) -> TemplateSpec {
-    TemplateSpec {
-        shape: template.key().shape,
-        ram_path: template.ram_path(),
-        state_path: template.state_path(),
-        resident_bytes: template.resident_bytes(),
-    }
-}
-
 fn programs_in(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> =
@@ -305,4 +338,8 @@ fn programs_in(dir: &Path) -> Vec<PathBuf> {
 /// Wraps a failure with its causes.
 fn failed<E: std::error::Error>(doing: &'static str) -> impl FnOnce(E) -> ControlError {
     move |error| ControlError::Vm { message: format!("cannot {doing}: {}", sentence_of(&error)) }
+}
+
+fn unusable(why: &str) -> ControlError {
+    ControlError::Vm { message: format!("its RAM on disk cannot be used: {why}") }
 }

@@ -10,6 +10,7 @@ use guest_proto::{FromGuest, ToGuest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shim_proto::RunSpec;
 use shim_proto::connection::Connection;
+use shim_proto::spec::{Carried, EngineSpec};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ pub fn run(make: &mut dyn FnMut() -> Box<dyn Engine>, spec: &RunSpec) {
     a_program_runs_and_ends_by_a_signal(make().as_mut(), spec);
     a_kill_ends_a_run_at_once(make().as_mut(), spec);
     freezing_is_as_declared(make().as_mut(), spec);
+    suspending_is_as_declared(make, spec);
     usage_is_told(make().as_mut(), spec);
 }
 
@@ -89,6 +91,51 @@ fn freezing_is_as_declared(engine: &mut dyn Engine, spec: &RunSpec) {
         assert!(engine.freeze().is_err(), "what is not declared is refused");
     }
     good("teardown", engine.teardown());
+}
+
+fn suspending_is_as_declared(make: &mut dyn FnMut() -> Box<dyn Engine>, spec: &RunSpec) {
+    let carried = Carried { epoch: 1, unread_base64: String::new(), started_at: 7, cpu_us: 5 };
+    let mut engine = make();
+    let (running, _guest) = start(engine.as_mut(), spec);
+    let capabilities = engine.capabilities();
+    if !capabilities.can_suspend {
+        let suspended = engine.suspend(&carried, &mut || false);
+        assert!(matches!(suspended, Err(EngineError::Unsupported { .. })), "{suspended:?}");
+        good("teardown", engine.teardown());
+        return;
+    }
+    good("freeze", engine.freeze());
+    let suspended = engine.suspend(&carried, &mut || true);
+    assert!(matches!(suspended, Err(EngineError::CalledOff)), "{suspended:?}");
+    good("thaw of what was not suspended", engine.thaw());
+    good("freeze", engine.freeze());
+    assert!(good("suspend", engine.suspend(&carried, &mut || false)) > 0, "it takes room on disk");
+    good("teardown", engine.teardown());
+    assert!(is_over(&running, Duration::ZERO), "nothing runs of what is on disk");
+    let mut engine = make();
+    good("prepare of what is on disk", engine.prepare(&back(spec)));
+    let running = good("go", engine.go());
+    let resumed = running.resumed.as_ref().expect("it was on disk");
+    assert_eq!(resumed.carried, carried, "what went to disk comes back");
+    let mut guest = good("a connection", Connection::new(running.channel, carried.epoch + 1));
+    let (version, version_min) = (guest_proto::VERSION, guest_proto::VERSION_MIN);
+    good("hello", guest.send(&ToGuest::Hello { version, version_min }));
+    let is_booted = hear(&mut guest, |message| match message {
+        FromGuest::Hello { booted, .. } => Some(booted),
+        _ => None,
+    });
+    assert!(is_booted, "its program runs on");
+    good("teardown", engine.teardown());
+    assert!(make().prepare(&back(spec)).is_err(), "it comes back once");
+}
+
+/// The order for a run that is on disk.
+fn back(spec: &RunSpec) -> RunSpec {
+    let mut spec = spec.clone();
+    if let EngineSpec::Microvm(microvm) = &mut spec.engine {
+        microvm.ram.is_resume = true;
+    }
+    spec
 }
 
 fn usage_is_told(engine: &mut dyn Engine, spec: &RunSpec) {

@@ -189,7 +189,7 @@ impl Engine for Container {
         let guest = self.guest.as_ref().ok_or_else(order)?;
         let (init_pid, pidfd) = (guest.pid, keep(&guest.pidfd)?);
         let (channel, timings) = launch.finish()?;
-        Ok(Running { init_pid, pidfd, channel, timings })
+        Ok(Running { init_pid, pidfd, channel, timings, resumed: None })
     }
 
     fn freeze(&mut self) -> Result<(), EngineError> {

@@ -3,6 +3,7 @@
 use crate::error::EngineError;
 use shim_proto::RunSpec;
 use shim_proto::message::{Timing, Usage};
+use shim_proto::spec::Carried;
 use std::fmt::Debug;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -38,6 +39,21 @@ pub trait Engine: Debug {
     /// # Errors
     /// The processes may still be frozen; a repeat or [`Engine::kill`] helps.
     fn thaw(&mut self) -> Result<(), EngineError>;
+
+    /// Puts the RAM of the run, which is frozen, on disk, with `carried` beside it. Afterwards it can only be
+    /// taken down; a later run with the same name begins with [`Engine::prepare`] where this one ends.
+    /// Asks `is_called_off` now and then. The bytes that it takes on disk.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`], [`EngineError::CalledOff`], or it could not be kept. The run is as it
+    /// was.
+    fn suspend(
+        &mut self,
+        _carried: &Carried,
+        _is_called_off: &mut dyn FnMut() -> bool,
+    ) -> Result<u64, EngineError> {
+        Err(EngineError::Unsupported { verb: "suspend to disk" })
+    }
 
     /// Kills every process of the run, frozen or not, and waits until the last one is gone.
     ///
@@ -84,6 +100,17 @@ pub struct Running {
     pub channel: UnixStream,
     /// Where the time went.
     pub timings: Vec<Timing>,
+    /// It goes on where an earlier one was put on disk.
+    pub resumed: Option<Resumed>,
+}
+
+/// What comes with a run that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// What was put on disk beside it.
+    pub carried: Carried,
+    /// Randomness for its guest, as base64.
+    pub entropy_base64: String,
 }
 
 /// What an engine can do. What it lacks, it declares here; the conformance suite holds it to that.

@@ -85,6 +85,12 @@ pub enum EngineError {
         /// Why not, as a sentence's end.
         why: String,
     },
+    /// The RAM of a virtual machine cannot be put on disk, or taken from there.
+    #[error("the RAM of the virtual machine")]
+    Ram(#[source] vmm::delta::DeltaError),
+    /// It was wanted no more before it was done.
+    #[error("it was called off")]
+    CalledOff,
     /// Something did not happen in time.
     #[error("{what} took longer than {limit:?}")]
     Deadline {
@@ -106,7 +112,8 @@ pub enum EngineError {
 
 impl EngineError {
     /// Stable word for clients: `disk`, `disk_in_use`, `disk_full`, `cgroup`, `namespace`, `launch`,
-    /// `monitor`, `template`, `guest`, `network`, `deadline`, `unsupported`, `internal`, `fake`.
+    /// `monitor`, `template`, `guest`, `ram`, `called_off`, `network`, `deadline`, `unsupported`,
+    /// `internal`, `fake`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -122,6 +129,8 @@ impl EngineError {
             Self::Template(_) => "template",
             Self::Link(_) => "network",
             Self::Guest { .. } => "guest",
+            Self::Ram(_) => "ram",
+            Self::CalledOff => "called_off",
             Self::Deadline { .. } => "deadline",
             Self::Told => "fake",
         }

@@ -78,7 +78,7 @@ impl Engine for Fake {
         self.pidfd = Some(own);
         watch.lap("clone");
         let init_pid = u32::try_from(pid.as_raw_nonzero().get()).unwrap_or(0);
-        Ok(Running { init_pid, pidfd, channel, timings: watch.into_timings() })
+        Ok(Running { init_pid, pidfd, channel, timings: watch.into_timings(), resumed: None })
     }
 
     fn freeze(&mut self) -> Result<(), EngineError> {

@@ -31,10 +31,10 @@ mod watch;
 pub use ahead::Ahead;
 pub use cgroup::DeviceGuard;
 pub use container::Container;
-pub use engine::{Capabilities, Engine, Running};
+pub use engine::{Capabilities, Engine, Resumed, Running};
 pub use error::EngineError;
 pub use fake::Fake;
-pub use microvm::Microvm;
+pub use microvm::{Microvm, unix_ns};
 
 use shim_proto::spec::EngineSpec;
 

@@ -9,6 +9,7 @@
 //!          QEMU takes up the template: RAM shared with all others until written to, devices' state
 //! go       the guest goes on where the template stopped; it is told the size of its disk, and furnished:
 //!          clock, randomness, name, file systems. Then its init waits for the orders, as any init does.
+//! suspend  and back: [`sleep`]
 //! teardown SIGKILL to QEMU → disk's lock → cgroup away
 //! ```
 //!
@@ -18,16 +19,20 @@
 mod child;
 mod furnish;
 mod monitor;
+mod ram;
 mod rehearsal;
 mod root;
+mod sleep;
+mod state_file;
 mod template;
 
+pub use furnish::unix_ns;
 pub use template::build_template;
 
 use crate::ahead::Ahead;
 use crate::cgroup::Cgroup;
 use crate::container::layers::open_namespace;
-use crate::engine::{Capabilities, Engine, Running};
+use crate::engine::{Capabilities, Engine, Resumed, Running};
 use crate::error::EngineError;
 use crate::wait;
 use crate::watch::Watch;
@@ -40,7 +45,8 @@ use rustix::io::Errno;
 use shim_proto::RunSpec;
 use shim_proto::message::{Timing, Usage};
 use shim_proto::shape::{Accel, Shape};
-use shim_proto::spec::{EngineSpec, Limits, MicrovmSpec, MonitorSpec, WarmSpec};
+use shim_proto::spec::{Carried, EngineSpec, Limits, MicrovmSpec, MonitorSpec, WarmSpec};
+use sleep::{Bed, Risen};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -67,9 +73,16 @@ pub struct Microvm {
     /// The monitor waits for a run, after a rehearsal: it was made as this says.
     warm: Option<MonitorSpec>,
     furnishing: Option<Furnishing>,
+    bed: Option<Bed>,
+    /// It goes on where it was put on disk.
+    risen: Option<Risen>,
+    /// Its RAM is no copy of a template.
+    has_own_ram: bool,
     ram_limit_bytes: u64,
     /// CPU time that was used for nobody, in microseconds.
     rehearsed_us: u64,
+    /// CPU time that it used before it was put on disk.
+    earlier_us: u64,
 }
 
 impl Microvm {
@@ -83,8 +96,12 @@ impl Microvm {
             monitor: None,
             warm: None,
             furnishing: None,
+            bed: None,
+            risen: None,
+            has_own_ram: false,
             ram_limit_bytes: 0,
             rehearsed_us: 0,
+            earlier_us: 0,
         }
     }
 
@@ -97,7 +114,7 @@ impl Microvm {
         let stage = Stage::set(&spec.rehearsal)?;
         self.make_cgroup(&spec.monitor, &spec.limits)?;
         watch.lap("cgroup");
-        self.start_monitor(&spec.monitor, [stage.image.as_fd(), stage.disk.as_fd()])?;
+        self.start_monitor(&spec.monitor, None, [stage.image.as_fd(), stage.disk.as_fd()])?;
         watch.lap("vmm");
         self.take_up(&spec.monitor)?;
         watch.lap("load");
@@ -129,16 +146,22 @@ impl Microvm {
         Ok(())
     }
 
-    /// Starts QEMU with an image and a disk.
+    /// Starts QEMU with an image and a disk, and on the template's RAM if it gets none of its own.
     fn start_monitor(
         &mut self,
         spec: &MonitorSpec,
+        own_ram: Option<OwnedFd>,
         drives: [BorrowedFd<'_>; 2],
     ) -> Result<Vec<Timing>, EngineError> {
         let made = self.ahead.ensure()?;
         let cgroup = self.cgroup.as_ref().ok_or(EngineError::Order { verb: "prepare" })?;
         let netns = open_namespace(&spec.netns_path)?;
-        let mut files = vec![open_to(&spec.template.ram_path, OFlags::RDONLY)?];
+        let owns_ram = own_ram.is_some();
+        let ram = match own_ram {
+            Some(ram) => ram,
+            None => open_to(&spec.template.ram_path, OFlags::RDONLY)?,
+        };
+        let mut files = vec![ram];
         for drive in drives {
             let copy = drive.try_clone_to_owned();
             files.push(copy.map_err(EngineError::namespace("duplicate a disk's descriptor"))?);
@@ -150,7 +173,7 @@ impl Microvm {
         let order = MonitorOrder {
             program: &spec.qemu_path,
             shape: &spec.template.shape,
-            purpose: Purpose::TakeUp { has_link: spec.tap.is_some() },
+            purpose: Purpose::TakeUp { has_link: spec.tap.is_some(), owns_ram },
             netns: &netns,
             uid: spec.uid,
             files,
@@ -175,7 +198,7 @@ impl Microvm {
         let mut watch = Watch::start();
         self.make_cgroup(&microvm.monitor, &spec.limits)?;
         watch.lap("cgroup");
-        let of_monitor = self.start_monitor(&microvm.monitor, drives)?;
+        let of_monitor = self.start_monitor(&microvm.monitor, None, drives)?;
         watch.lap("vmm");
         self.take_up(&microvm.monitor)?;
         watch.lap("load");
@@ -204,6 +227,18 @@ impl Microvm {
         Ok(watch.into_timings())
     }
 
+    fn running(
+        &mut self,
+        timings: Vec<Timing>,
+        resumed: Option<Resumed>,
+    ) -> Result<Running, EngineError> {
+        let monitor = self.monitor("go")?;
+        let duplicate = EngineError::namespace("duplicate a descriptor");
+        let pidfd = monitor.pidfd.try_clone().map_err(duplicate)?;
+        let channel = monitor.another_channel()?;
+        Ok(Running { init_pid: monitor.pid, pidfd, channel, timings, resumed })
+    }
+
     fn cgroup(&self) -> Result<&Cgroup, EngineError> {
         self.cgroup.as_ref().ok_or(EngineError::Order { verb: "cgroup" })
     }
@@ -220,7 +255,7 @@ impl Engine for Microvm {
             hierarchies.as_ref().is_some_and(|found| crate::cgroup::abilities(found).0);
         Capabilities {
             can_freeze: true,
-            can_suspend: false,
+            can_suspend: true,
             enforces_limits,
             confines_devices: true,
             has_own_kernel: true,
@@ -239,17 +274,25 @@ impl Engine for Microvm {
         watch.lap("disk_lock");
         self.ram_limit_bytes = spec.limits.ram_bytes;
         let drives = [image.as_fd(), lock.file()];
-        let is_fit = self.is_warm() && self.warm.as_ref() == Some(&microvm.monitor);
+        // One that has rehearsed has pages of its own already.
+        let is_fit = !microvm.ram.is_resume
+            && self.is_warm()
+            && self.warm.as_ref() == Some(&microvm.monitor);
         let warm = is_fit.then(|| self.prepare_warm(spec, microvm, drives));
         let prepared = match warm {
             Some(Ok(timings)) => Ok(timings),
             // What waits here, if anything does, is of no use.
-            Some(Err(_)) | None => {
-                self.teardown().and_then(|()| self.prepare_cold(spec, microvm, drives))
-            }
+            Some(Err(_)) | None => self.teardown().and_then(|()| {
+                if microvm.ram.is_resume {
+                    self.prepare_resumed(spec, microvm, drives)
+                } else {
+                    self.prepare_cold(spec, microvm, drives)
+                }
+            }),
         };
         self.warm = None;
         self.disk = Some(lock);
+        self.bed = Some(Bed::of(&spec.run, microvm));
         let mut timings = watch.into_timings();
         timings.extend(prepared?);
         self.furnishing = Some(Furnishing {
@@ -265,6 +308,12 @@ impl Engine for Microvm {
 
     fn go(&mut self) -> Result<Running, EngineError> {
         let mut watch = Watch::start();
+        if let Some(risen) = self.risen.take() {
+            let carried = self.rise(risen)?;
+            watch.lap("cont");
+            let entropy_base64 = furnish::entropy()?;
+            return self.running(watch.into_timings(), Some(Resumed { carried, entropy_base64 }));
+        }
         let furnishing = self.furnishing.take().ok_or(EngineError::Order { verb: "go" })?;
         let monitor = self.monitor("go")?;
         monitor.cont()?;
@@ -275,10 +324,15 @@ impl Engine for Microvm {
         watch.lap("furnish");
         let mut timings = watch.into_timings();
         timings.extend(inside);
-        let duplicate = EngineError::namespace("duplicate a descriptor");
-        let pidfd = monitor.pidfd.try_clone().map_err(duplicate)?;
-        let channel = monitor.another_channel()?;
-        Ok(Running { init_pid: monitor.pid, pidfd, channel, timings })
+        self.running(timings, None)
+    }
+
+    fn suspend(
+        &mut self,
+        carried: &Carried,
+        is_called_off: &mut dyn FnMut() -> bool,
+    ) -> Result<u64, EngineError> {
+        self.lie_down(carried, is_called_off)
     }
 
     fn freeze(&mut self) -> Result<(), EngineError> {
@@ -296,7 +350,7 @@ impl Engine for Microvm {
     fn usage(&mut self) -> Result<Usage, EngineError> {
         let cgroup = self.cgroup()?;
         Ok(Usage {
-            cpu_us: cgroup.cpu_us()?.saturating_sub(self.rehearsed_us),
+            cpu_us: cgroup.cpu_us()?.saturating_sub(self.rehearsed_us) + self.earlier_us,
             ram_bytes: cgroup.ram_bytes()?,
             ram_limit_bytes: self.ram_limit_bytes,
             pids: cgroup.pids()?,
@@ -330,6 +384,7 @@ impl Engine for Microvm {
         self.warm = None;
         self.rehearsed_us = 0;
         self.furnishing = None;
+        self.risen = None;
         note(self.cgroup.take().map_or(Ok(()), |mut cgroup| cgroup.remove()));
         // Last: who waits for it may make a cgroup of the same name.
         self.disk = None;
@@ -340,7 +395,8 @@ impl Engine for Microvm {
 /// Takes the disk for this run alone. What is on it is the guest's: the host looks at none of it.
 fn take_disk(microvm: &MicrovmSpec) -> Result<DiskLock, DiskError> {
     let lock = DiskLock::acquire(&microvm.disk_path, AttachKind::RawBlock, PATIENCE)?;
-    if microvm.reset_disk { lock.reset() } else { Ok(lock) }
+    // What comes back has the disk in its RAM as it is.
+    if microvm.reset_disk && !microvm.ram.is_resume { lock.reset() } else { Ok(lock) }
 }
 
 fn size_of(disk: &DiskLock) -> Result<u64, EngineError> {

@@ -23,6 +23,13 @@ pub enum ToGuest {
     /// of the guest's own, and before [`ToGuest::Boot`]. Answered by [`FromGuest::Furnished`] or
     /// [`FromGuest::FurnishFailed`].
     Furnish(Box<Furnishing>),
+    /// The machine has slept on a disk: set the clock, and begin the random numbers anew. Only on engines
+    /// with a kernel of the guest's own, in an epoch of its own, and repeated until it is answered by
+    /// [`FromGuest::Resumed`].
+    Resume {
+        /// Random bytes that nobody else gets, as base64; at most [`ENTROPY_MAX_BYTES`].
+        entropy_base64: String,
+    },
     /// What time it is: the answer to [`FromGuest::ClockAsked`].
     Clock {
         /// Unix nanoseconds at the moment of the answer.
@@ -133,11 +140,14 @@ pub enum FromGuest {
         /// Where the time went, in the guest.
         parts: Vec<Part>,
     },
-    /// Answer to [`ToGuest::Furnish`] that could not be carried out; the guest switches itself off.
+    /// Answer to [`ToGuest::Furnish`] or [`ToGuest::Resume`] that could not be carried out; the guest
+    /// switches itself off.
     FurnishFailed {
         /// A sentence for the user.
         message: String,
     },
+    /// Answer to [`ToGuest::Resume`]: the clock is right, and random numbers are its own.
+    Resumed,
     /// The program's `exec` succeeded.
     Started {
         /// Its pid in the guest.

@@ -152,6 +152,19 @@ impl Machine {
         Ok(())
     }
 
+    /// After a sleep on a disk: time has gone on outside, and another may have been given the same random
+    /// numbers.
+    pub(crate) fn resume(
+        &self,
+        entropy_base64: &str,
+        host: &mut HostChannel,
+    ) -> Result<(), Failure> {
+        clock::set(host)?;
+        entropy::take(entropy_base64)?;
+        host.send(&FromGuest::Resumed);
+        Ok(())
+    }
+
     /// After a rehearsal that has been taken down: it is as before, and the host is told.
     fn wait_again(mut self, mut host: HostChannel) -> Result<(HostChannel, Self), Failure> {
         let State::Rehearses(link) = std::mem::replace(&mut self.state, State::Waits) else {

@@ -7,7 +7,7 @@ use crate::agent::Agent;
 use crate::arguments::{CHANNEL_FD, Options};
 use crate::children;
 use crate::host::HostChannel;
-use crate::machine::Machine;
+use crate::machine::{Failure, Machine};
 use crate::program::Program;
 use crate::questions::{Pending, processes, sockets};
 use crate::start_error::StartError;
@@ -326,6 +326,7 @@ impl Supervisor {
         match message {
             ToGuest::Hello { .. } | ToGuest::Clock { .. } => {}
             ToGuest::Furnish(furnishing) => self.furnish(&furnishing)?,
+            ToGuest::Resume { entropy_base64 } => self.resume(&entropy_base64)?,
             ToGuest::Boot(orders) => {
                 self.boot(*orders);
                 self.conclude()?;
@@ -354,7 +355,22 @@ impl Supervisor {
             self.host.send(&FromGuest::Unknown { what: "furnish".to_owned() });
             return Ok(());
         };
-        machine.furnish(furnishing, &mut self.host).map_err(|failure| {
+        let furnished = machine.furnish(furnishing, &mut self.host);
+        self.machine_done(furnished)
+    }
+
+    fn resume(&mut self, entropy_base64: &str) -> Result<(), Stop> {
+        let Some(machine) = &self.machine else {
+            self.host.send(&FromGuest::Unknown { what: "resume".to_owned() });
+            return Ok(());
+        };
+        let resumed = machine.resume(entropy_base64, &mut self.host);
+        self.machine_done(resumed)
+    }
+
+    /// A kernel that could not be made the machine that it is to be is of no use.
+    fn machine_done(&mut self, done: Result<(), Failure>) -> Result<(), Stop> {
+        done.map_err(|failure| {
             self.host.send(&FromGuest::FurnishFailed { message: failure.to_string() });
             Stop::Unfurnished(failure)
         })

@@ -231,6 +231,14 @@ pub enum EngineKind {
     Fake,
 }
 
+impl EngineKind {
+    /// Whether it puts RAM on disk. All of them freeze.
+    #[must_use]
+    pub const fn can_suspend(self) -> bool {
+        matches!(self, Self::Microvm)
+    }
+}
+
 /// Defaults an image brings: the part of its OCI config that a start needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageConfig {

@@ -51,6 +51,29 @@ impl Connection {
         Ok(Self { stream, decoder, epoch, out: Vec::new(), n_sent: 0 })
     }
 
+    /// Takes over `stream`, on which the peer goes on behind `unread`: the first part of a frame, which
+    /// came in an earlier connection.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn carried_on(stream: UnixStream, epoch: u32, unread: &[u8]) -> io::Result<Self> {
+        let mut connection = Self::new(stream, epoch)?;
+        connection.decoder.push(unread);
+        Ok(connection)
+    }
+
+    /// The epoch of all frames sent.
+    #[must_use]
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The first part of a frame whose rest has not been read.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        self.decoder.pending()
+    }
+
     /// Queues `message` as a control frame and sends what the socket takes now.
     ///
     /// # Errors

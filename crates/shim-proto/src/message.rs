@@ -21,7 +21,8 @@ pub enum ToShim {
     /// uses it if it is fit. Answered by [`FromShim::Warmed`] or [`FromShim::WarmFailed`].
     Warm(Box<WarmSpec>),
     /// Attach the disk, make the cgroup, mount: all that leaves nothing behind when the shim dies.
-    /// Answered by [`FromShim::Prepared`] or [`FromShim::StartFailed`].
+    /// Answered by [`FromShim::Prepared`] or [`FromShim::StartFailed`]. One that comes back from disk is
+    /// there afterwards, and stands still.
     Prepare(Box<RunSpec>),
     /// Run it: the intent is on disk. May arrive before `Prepared` was sent.
     Go,
@@ -39,6 +40,9 @@ pub enum ToShim {
     Freeze,
     /// Thaw. Answered by [`FromShim::Thawed`] or [`FromShim::Refused`].
     Thaw,
+    /// Put the RAM of the run on disk. Answered by [`FromShim::Suspended`] or [`FromShim::Refused`], the
+    /// latter also when [`ToShim::Thaw`] calls it off.
+    Suspend,
     /// What does the run use? Answered by [`FromShim::Usage`].
     Usage {
         /// Comes back in the answer.
@@ -104,6 +108,19 @@ pub enum FromShim {
     },
     /// All processes run again.
     Thawed,
+    /// The RAM of the run is on disk, and nothing else is left of it. The shim exits after this.
+    Suspended {
+        /// Bytes that it takes there.
+        disk_bytes: u64,
+    },
+    /// A run that was on disk goes on ([`crate::spec::RamSpec::is_resume`]), in the place of
+    /// [`FromShim::Started`].
+    Resumed {
+        /// Pid of the monitor in the host's pid namespace.
+        init_pid: u32,
+        /// Where the time went, from `Go`.
+        timings: Vec<Timing>,
+    },
     /// Answer to [`ToShim::Usage`].
     Usage {
         /// The question's id.
@@ -115,7 +132,7 @@ pub enum FromShim {
     Refused {
         /// `type` of the order.
         order: String,
-        /// Stable word: `not_running`, `unsupported`, `failed`.
+        /// Stable word: `not_running`, `unsupported`, `called_off`, `failed`.
         code: String,
         /// A sentence for the user.
         message: String,

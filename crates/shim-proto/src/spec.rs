@@ -37,7 +37,7 @@ pub enum EngineSpec {
     /// Namespaces of the host's kernel.
     Container(ContainerSpec),
     /// A virtual machine with a kernel of its own.
-    Microvm(MicrovmSpec),
+    Microvm(Box<MicrovmSpec>),
     /// The fake, with its knobs.
     Fake(FakeSpec),
 }
@@ -76,6 +76,32 @@ pub struct MicrovmSpec {
     pub link: Option<LinkOrders>,
     /// Whether the disk starts empty at each start (`rootfs.persist: never`).
     pub reset_disk: bool,
+    /// Its RAM on disk.
+    pub ram: RamSpec,
+}
+
+/// Where the RAM of a virtual machine is while it sleeps on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RamSpec {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Version of the machine, and whatever else must be the same when it comes back.
+    pub config: String,
+    /// The run comes back from there.
+    pub is_resume: bool,
+}
+
+/// What a shim wants to know of the one before it, when a run comes back from disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Last epoch of the guest's channel.
+    pub epoch: u32,
+    /// The first part of a frame of the guest whose rest was not there yet, as base64.
+    pub unread_base64: String,
+    /// Unix milliseconds at which the program was started.
+    pub started_at: u64,
+    /// CPU time used so far, in microseconds.
+    pub cpu_us: u64,
 }
 
 /// A virtual machine monitor, as far as nothing of a machine is in it.
@@ -136,6 +162,10 @@ pub struct TemplateSpec {
     pub state_path: PathBuf,
     /// RAM in bytes that it takes on the host.
     pub resident_bytes: u64,
+    /// What it is called.
+    pub id: String,
+    /// Digest of its RAM: one that is made again has the same name and other content.
+    pub ram_sha256: String,
 }
 
 /// Knobs of the fake engine. All zero is a machine that starts at once and runs until stopped.

@@ -98,6 +98,7 @@ impl Shim {
                 self.tell(&FromShim::Usage { id, usage });
             }
             ToShim::Guest(message) => self.pass_to_guest(message),
+            ToShim::Suspend => self.begin_suspend(),
             ToShim::Stop { .. } | ToShim::Kill | ToShim::Freeze | ToShim::Thaw => {
                 let Some(run) = self.run.as_mut().filter(|run| run.has_gone()) else {
                     // Nothing runs that could be left: a stop now is the end of the preparation.
@@ -201,6 +202,7 @@ impl Shim {
     }
 
     fn freeze(&mut self) {
+        self.call_suspend_off();
         let Some(run) = &mut self.run else { return };
         let answer = match run.freeze() {
             Ok(ram_bytes) => FromShim::Frozen { ram_bytes },
@@ -210,6 +212,7 @@ impl Shim {
     }
 
     fn thaw(&mut self) {
+        self.call_suspend_off();
         let Some(run) = &mut self.run else { return };
         let answer = match run.thaw() {
             Ok(()) => FromShim::Thawed,

@@ -50,6 +50,11 @@ pub(crate) enum Ending {
     GuestBroken,
     /// By order, or because the program's time to obey is over.
     Killed,
+    /// Its RAM is on disk.
+    Suspended {
+        /// Bytes that it takes there.
+        disk_bytes: u64,
+    },
 }
 
 impl Ending {
@@ -68,6 +73,10 @@ pub(crate) fn conclude(mut shim: Shim, ending: Ending) -> io::Result<()> {
     let Some(mut run) = shim.run.take() else {
         return say_farewell(shim, None);
     };
+    if let Ending::Suspended { disk_bytes } = ending {
+        take_down(&mut run);
+        return say_farewell(shim, Some(&FromShim::Suspended { disk_bytes }));
+    }
     let record = end_run(&mut shim, &mut run, ending);
     let message = match &record.start_failed {
         Some((code, message)) => {
@@ -88,13 +97,20 @@ pub(crate) fn conclude_warm(warm: Option<Box<Microvm>>) {
     }
 }
 
+/// Gives everything back of a run that is on disk, where it has not ended.
+fn take_down(run: &mut Run) {
+    run.log.finish();
+    told("teardown", run.engine.teardown());
+}
+
+fn told(what: &str, result: Result<(), EngineError>) {
+    if let Err(error) = result {
+        note(&format!("{what}: {}", error.sentence()));
+    }
+}
+
 /// Kills what is left, gives everything back, and says how it was.
 fn end_run(shim: &mut Shim, run: &mut Run, ending: Ending) -> ExitRecord {
-    let told = |what: &str, result: Result<(), EngineError>| {
-        if let Err(error) = result {
-            note(&format!("{what}: {}", error.sentence()));
-        }
-    };
     told("kill", run.engine.kill());
     let exited_at = model::clock::now().0;
     hear_last_words(run);
@@ -132,7 +148,13 @@ fn outcome(ended: Option<Ended>, ending: &Ending) -> (Option<i32>, Option<i32>) 
         (Some(ended), _) => (ended.code, ended.signal),
         // With PID 1 the kernel kills all of its namespace.
         (None, Ending::GuestDied | Ending::GuestBroken | Ending::Killed) => (None, Some(SIGKILL)),
-        (None, Ending::Abandoned | Ending::NotStarted { .. } | Ending::Exited) => (None, None),
+        (
+            None,
+            Ending::Abandoned
+            | Ending::NotStarted { .. }
+            | Ending::Exited
+            | Ending::Suspended { .. },
+        ) => (None, None),
     }
 }
 
@@ -151,7 +173,7 @@ fn why_not_started(run: &Run, ending: Ending, ran_out_of_ram: bool) -> Option<(S
         }
         Ending::GuestBroken => because("guest_broken", "the guest init spoke nonsense"),
         Ending::GuestDied => because("guest_died", "the guest init died before the program ran"),
-        Ending::Exited | Ending::Killed => None,
+        Ending::Exited | Ending::Killed | Ending::Suspended { .. } => None,
     }
 }
 

@@ -8,7 +8,6 @@ use guest_proto::message::StartFailure;
 use guest_proto::{Frame, FrameKind, FromGuest, StreamId, ToGuest};
 use shim_proto::FromShim;
 use shim_proto::connection::Filled;
-use shim_proto::message::Timing;
 
 impl Shim {
     /// Reads the guest's channel once and does what follows.
@@ -70,10 +69,28 @@ impl Shim {
         let has_daemon = self.daemon.is_some();
         let run = self.run.as_mut()?;
         match &message {
+            FromGuest::ClockAsked => {
+                run.tell_guest(&ToGuest::Clock { unix_ns: engine::unix_ns() });
+                return None;
+            }
+            FromGuest::Resumed => {
+                self.resumed();
+                return None;
+            }
+            FromGuest::FurnishFailed { message } if run.resuming.is_some() => {
+                return Some(Ending::NotStarted {
+                    code: "guest".to_owned(),
+                    message: message.clone(),
+                });
+            }
+            FromGuest::Answer { id, .. }
+                if run.suspending.is_some_and(|suspending| suspending.is_answered_by(*id)) =>
+            {
+                return self.flushed();
+            }
             // What it says while it is furnished is for the engine, and that is over.
             FromGuest::Hello { .. }
             | FromGuest::Waiting { .. }
-            | FromGuest::ClockAsked
             | FromGuest::Furnished { .. }
             | FromGuest::FurnishFailed { .. } => return None,
             // The init was given to this shim by the same build; it cannot be too old or too new.
@@ -129,11 +146,7 @@ impl Shim {
         let Some(run) = self.run.as_mut().filter(|run| !run.is_up()) else { return };
         let at = model::clock::now().0;
         run.started_at = Some(at);
-        let mut timings = std::mem::take(&mut run.timings);
-        if let Some(since) = run.init_since.take() {
-            let us = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
-            timings.push(Timing { part: "init".to_owned(), us });
-        }
+        let timings = run.take_timings();
         let init_pid = run.guest.as_ref().map_or(0, |guest| guest.pid);
         failpoint::hit("shim.started");
         self.tell(&FromShim::Started { init_pid, at, timings });

@@ -19,6 +19,7 @@ mod run;
 mod shim;
 mod signals;
 mod streams;
+mod suspend;
 
 use std::io::Write as _;
 use std::process::ExitCode;

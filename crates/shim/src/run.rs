@@ -4,6 +4,7 @@ use crate::api_away;
 use crate::ending::Ending;
 use crate::log::LogWriter;
 use crate::streams::{Farewell, Streams};
+use crate::suspend::{Resuming, Suspending};
 use engine::{Engine, EngineError};
 use guest_proto::message::{Ended, Question};
 use guest_proto::{Channel, Frame, FrameKind, Orders, StreamId, ToGuest};
@@ -32,6 +33,12 @@ pub(crate) struct Run {
     pub(crate) stop: Option<Stop>,
     /// How the program ended, as the guest init said.
     pub(crate) ended: Option<Ended>,
+    /// Suspends that were begun.
+    pub(crate) n_suspends: u64,
+    /// It is on its way to disk.
+    pub(crate) suspending: Option<Suspending>,
+    /// It is on its way back.
+    pub(crate) resuming: Option<Resuming>,
     is_frozen: bool,
 }
 
@@ -66,6 +73,9 @@ impl Run {
             started_at: None,
             stop: None,
             ended: None,
+            n_suspends: 0,
+            suspending: None,
+            resuming: None,
             is_frozen: false,
             spec,
         }
@@ -78,10 +88,14 @@ impl Run {
 
     /// Starts the guest init and gives it its orders.
     pub(crate) fn go(&mut self) -> Result<(), Ending> {
-        let running = self.engine.go().map_err(|error| Ending::from_engine(&error))?;
+        let mut running = self.engine.go().map_err(|error| Ending::from_engine(&error))?;
         let orders = std::mem::take(&mut self.spec.orders);
-        self.timings = running.timings;
+        self.timings = std::mem::take(&mut running.timings);
         self.init_since = Some(Instant::now());
+        if let Some(resumed) = running.resumed.take() {
+            let taken = self.take_up(running, resumed);
+            return taken.map_err(|error| Ending::not_started("channel", &error));
+        }
         let channel = Connection::new(running.channel, 1);
         let mut channel = channel.map_err(|error| Ending::not_started("channel", &error))?;
         boot(&mut channel, orders).map_err(|error| Ending::not_started("channel", &error))?;
@@ -121,6 +135,7 @@ impl Run {
     pub(crate) fn stop(&mut self, signal: i32, timeout: Duration) {
         let deadline = Instant::now() + timeout.min(Duration::from_secs(86_400));
         let deadline = self.stop.map_or(deadline, |before| before.deadline.min(deadline));
+        self.suspending = None;
         self.stop = Some(Stop { deadline, forced: false });
         // A frozen program cannot obey. If it cannot be thawed, the deadline ends it.
         if self.is_frozen && self.engine.thaw().is_ok() {
@@ -137,7 +152,20 @@ impl Run {
 
     /// When the loop has to look again although nothing happened.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.stop.map(|stop| stop.deadline)
+        let stop = self.stop.map(|stop| stop.deadline);
+        let suspending = self.suspending.map(Suspending::deadline);
+        let resuming = self.resuming.as_ref().map(Resuming::next_look);
+        [stop, suspending, resuming].into_iter().flatten().min()
+    }
+
+    /// Where the time went until now, from `Go`.
+    pub(crate) fn take_timings(&mut self) -> Vec<Timing> {
+        let mut timings = std::mem::take(&mut self.timings);
+        if let Some(since) = self.init_since.take() {
+            let us = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
+            timings.push(Timing { part: "init".to_owned(), us });
+        }
+        timings
     }
 
     /// Whether the program's time to obey is over.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Idle ── Warm ──► Idle, a virtual machine waits
-//! Idle ── Prepare ──► Prepared ── Go ──► Booting ── Started ──► Up ── Exited, death ──► (exit)
+//! Idle ── Prepare ──► Prepared ── Go ──► Booting ── Started ──► Up ── Exited, death, Suspend ──► (exit)
 //!   │                    │                  │
 //!   └─ daemon gone       └─ daemon gone     └─ start failed, stopped           all: (exit)
 //! ```
@@ -103,7 +103,11 @@ impl Shim {
         if self.daemon.is_none() && self.run.as_ref().is_none_or(|run| !run.has_gone()) {
             return Ok(Some(Ending::Abandoned));
         }
-        Ok(self.run.as_mut().and_then(|run| run.check_deadline(Instant::now())))
+        let now = Instant::now();
+        if let Some(ending) = self.keep_time(now) {
+            return Ok(Some(ending));
+        }
+        Ok(self.run.as_mut().and_then(|run| run.check_deadline(now)))
     }
 
     fn wait(&self) -> io::Result<Ready> {
@@ -283,6 +287,7 @@ pub(crate) const fn order_name(order: &ToShim) -> &'static str {
         ToShim::Kill => "kill",
         ToShim::Freeze => "freeze",
         ToShim::Thaw => "thaw",
+        ToShim::Suspend => "suspend",
         ToShim::Usage { .. } => "usage",
         ToShim::Guest(_) => "guest",
     }

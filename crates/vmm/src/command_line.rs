@@ -66,10 +66,12 @@ pub enum Purpose {
         /// Rate of the processor's time stamp counter in kHz, where it is emulated.
         tsc_khz: u32,
     },
-    /// Takes up what was saved, on a RAM file that it cannot change.
+    /// Takes up what was saved.
     TakeUp {
         /// There is a link.
         has_link: bool,
+        /// The RAM file is nobody else's; any other it cannot change.
+        owns_ram: bool,
     },
 }
 
@@ -189,7 +191,10 @@ fn accelerator(shape: &Shape) -> String {
 }
 
 fn ram(shape: &Shape, purpose: Purpose) -> String {
-    let share = if matches!(purpose, Purpose::Boot { .. }) { "on" } else { "off" };
+    let share = match purpose {
+        Purpose::Boot { .. } | Purpose::TakeUp { owns_ram: true, .. } => "on",
+        Purpose::TakeUp { owns_ram: false, .. } => "off",
+    };
     format!(
         "memory-backend-file,id=ram,size={}M,mem-path=/proc/self/fd/{},share={share}",
         shape.ram_mib,
@@ -246,8 +251,8 @@ fn disk(words: &mut Words, node: &str, is_read_only: bool) {
 /// The link. Without a tap it leads nowhere.
 fn link(words: &mut Words, purpose: Purpose) {
     let netdev = match purpose {
-        Purpose::TakeUp { has_link: true } => format!("tap,id=link,fd={}", fd::LINK),
-        Purpose::TakeUp { has_link: false } | Purpose::Boot { .. } => {
+        Purpose::TakeUp { has_link: true, .. } => format!("tap,id=link,fd={}", fd::LINK),
+        Purpose::TakeUp { has_link: false, .. } | Purpose::Boot { .. } => {
             "hubport,id=link,hubid=0".to_owned()
         }
     };
@@ -290,18 +295,20 @@ mod tests {
         let saved = devices(BOOT);
         assert_eq!(saved.len(), 8, "{saved:?}");
         for has_link in [false, true] {
-            assert_eq!(devices(Purpose::TakeUp { has_link }), saved);
+            assert_eq!(devices(Purpose::TakeUp { has_link, owns_ram: false }), saved);
         }
     }
 
     #[test]
-    fn only_a_template_may_be_written_to() {
+    fn only_ram_of_its_own_may_be_written_to() {
         let has = |purpose, word: &str| {
             arguments(&SHAPE, purpose).iter().any(|words| words.contains(word))
         };
-        let take_up = Purpose::TakeUp { has_link: false };
-        assert!(has(BOOT, "share=on") && !has(take_up, "share=on"));
-        assert!(has(take_up, "share=off") && !has(BOOT, "share=off"));
+        let take_up = |owns_ram| Purpose::TakeUp { has_link: false, owns_ram };
+        for purpose in [BOOT, take_up(true)] {
+            assert!(has(purpose, "share=on") && !has(purpose, "share=off"));
+        }
+        assert!(has(take_up(false), "share=off") && !has(take_up(false), "share=on"));
     }
 
     #[test]

@@ -11,10 +11,12 @@
 //! * [`rehearsal`]: the image of a machine that nobody owns.
 //! * [`tsc`]: how fast the clock of an emulated processor runs.
 //! * [`template`]: a booted guest that waits for its orders, kept in files and in RAM.
+//! * [`delta`]: what a guest that sleeps on disk has changed of it.
 //!
 //! What starts the processes, and confines them, is `engine`.
 
 pub mod command_line;
+pub mod delta;
 pub mod guest_image;
 pub mod initramfs;
 pub mod kernel;
@@ -23,6 +25,8 @@ pub mod qmp;
 pub mod rehearsal;
 pub mod template;
 pub mod tsc;
+
+pub use page::PAGE_BYTES;
 
 /// How files of this room become visible.
 const DOOR: durable::Door = durable::Door {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 /// Bytes of a page.
-pub(crate) const PAGE_BYTES: usize = 4096;
+pub const PAGE_BYTES: usize = 4096;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 * PAGE_BYTES;

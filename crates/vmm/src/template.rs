@@ -21,7 +21,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use shim_proto::shape::{Accel, Shape};
-use shim_proto::spec::RehearsalSpec;
+use shim_proto::spec::{RehearsalSpec, TemplateSpec};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
@@ -93,6 +93,7 @@ pub struct Template {
     ram: File,
     state: File,
     resident_bytes: u64,
+    ram_sha256: String,
 }
 
 /// A template that cannot be had.
@@ -216,7 +217,7 @@ impl Template {
         for file in [&ram, &state] {
             seal(file).map_err(failed("seal", RAM_FILE))?;
         }
-        Ok(Self { key: key.clone(), ram, state, resident_bytes })
+        Ok(Self { key: key.clone(), ram, state, resident_bytes, ram_sha256 })
     }
 
     /// What it was made of.
@@ -225,10 +226,17 @@ impl Template {
         &self.key
     }
 
-    /// Bytes of RAM that it takes on the host, once for all its machines.
+    /// What a shim needs to know of it, as long as this is held.
     #[must_use]
-    pub const fn resident_bytes(&self) -> u64 {
-        self.resident_bytes
+    pub fn spec(&self) -> TemplateSpec {
+        TemplateSpec {
+            shape: self.key.shape,
+            ram_path: self.ram_path(),
+            state_path: self.state_path(),
+            resident_bytes: self.resident_bytes,
+            id: self.key.id(),
+            ram_sha256: self.ram_sha256.clone(),
+        }
     }
 
     /// Its RAM.
@@ -237,17 +245,26 @@ impl Template {
         self.ram.as_fd()
     }
 
-    /// Where other processes of this host's root open its RAM, as long as this is held.
-    #[must_use]
-    pub fn ram_path(&self) -> PathBuf {
+    /// Where other processes of this host's root open its RAM.
+    fn ram_path(&self) -> PathBuf {
         path_for_others(&self.ram)
     }
 
     /// The same for the state of its devices. Each opens it anew, to read it from the beginning.
-    #[must_use]
-    pub fn state_path(&self) -> PathBuf {
+    fn state_path(&self) -> PathBuf {
         path_for_others(&self.state)
     }
+}
+
+/// What the template with this id was made of, if it is there.
+#[must_use]
+pub fn find(dir: &Path, id: &str) -> Option<Key> {
+    if id.contains('/') {
+        return None;
+    }
+    let text = fs::read(dir.join(id).join(RECORD_FILE)).ok()?;
+    let record: Record = serde_json::from_slice(&text).ok()?;
+    (record.key.id() == id).then_some(record.key)
 }
 
 /// Removes templates that are not wanted, those that nobody can read, and parts of such.

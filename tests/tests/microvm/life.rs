@@ -36,7 +36,7 @@ fn it_freezes_and_goes_on() {
     let id = started(&instance, WAIT, &json!({}));
     drop(instance.sh(&id, "echo in RAM >/dev/shm/note"));
     let path = Instance::path(&id);
-    drop(instance.post(&format!("{path}/suspend"), &json!({})).expect(200));
+    drop(instance.post(&format!("{path}/suspend?depth=freeze"), &json!({})).expect(200));
     instance.wait_for(&id, "suspended");
     let view = instance.get(&path).expect(200);
     assert_eq!(view["sleep"]["depth"], "freeze", "{view}");

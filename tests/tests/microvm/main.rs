@@ -4,6 +4,7 @@
 
 mod life;
 mod refused;
+mod suspend;
 mod together;
 mod warm;
 
@@ -25,8 +26,14 @@ fn house() -> Option<Instance> {
 /// An instance that keeps so many virtual machines warm: fewest and most.
 #[track_caller]
 fn house_with(warm: &str) -> Option<Instance> {
+    house_of(Builder::default(), warm)
+}
+
+/// As [`house_with`], with more arguments.
+#[track_caller]
+fn house_of(builder: Builder, warm: &str) -> Option<Instance> {
     let kernel = format!("--guest-kernel={}", kernel()?.display());
-    let builder = Builder::default().arg(&kernel).arg(&format!("--vms-ready={warm}"));
+    let builder = builder.arg(&kernel).arg(&format!("--vms-ready={warm}"));
     let probe = instance::binary("guest-probe");
     Some(fixture::with_image(builder, &[("bin/guest-probe", &probe)]))
 }

@@ -82,6 +82,7 @@ pub(super) async fn suspend(
     params: Params,
 ) -> Answer {
     let depth = match params.text("depth") {
+        None if on.record.spec.engine.can_suspend() => Depth::Suspend,
         None | Some("freeze") => Depth::Freeze,
         Some("suspend") => Depth::Suspend,
         Some(other) => return Err(wrong("depth", other, "freeze or suspend")),

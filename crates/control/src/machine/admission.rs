@@ -12,7 +12,7 @@ use model::cause::CauseClass;
 use model::event::StopOrder;
 use model::spec::GuestSize;
 use model::{
-    Admission, Cause, Event, GateFacts, PerMille, Refused, RunSeed, UnixMs, Want, admit,
+    Admission, Cause, Event, GateFacts, PerMille, Refused, RunSeed, State, UnixMs, Want, admit,
     admit_call, step,
 };
 use std::time::Instant;
@@ -84,7 +84,7 @@ impl Task {
             no_capacity,
             autostart_off: self.is_autostart_off(cause),
             can_freeze: true,
-            can_suspend: false,
+            can_suspend: self.record.spec.engine.can_suspend(),
             ..governance
         }
     }
@@ -134,7 +134,8 @@ impl Task {
     /// Keeps what is promised in step with the machine: nothing to one that is down and stays down,
     /// else what its version asks for.
     pub(super) fn settle_reservation(&mut self) {
-        if self.state().run().is_none() && !self.state().leads_up() {
+        let holds_nothing = self.state().run().is_none() || self.state().is_down();
+        if holds_nothing && !self.state().leads_up() {
             self.reservation = None;
         } else if let Some(held) = &mut self.reservation {
             held.settle(self.record.spec.guest);
@@ -155,7 +156,8 @@ impl Task {
     pub(super) fn seed(&mut self, may_begin: bool) -> Result<RunSeed, ControlError> {
         if may_begin && self.place.is_none() {
             let began = Instant::now();
-            self.place = Place::take(&self.inner, &self.record.spec)?;
+            let is_resume = matches!(self.state(), State::Suspended { .. });
+            self.place = Place::take(&self.inner, &self.record.spec, is_resume)?;
             self.timings.add_net(began);
         }
         Ok(RunSeed {

@@ -5,7 +5,7 @@ use super::shim_news::has_not_begun;
 use super::task::Task;
 use crate::{leftovers, orders};
 use model::spec::EngineKind;
-use model::{Event, Run};
+use model::{Depth, Event, Run, State};
 use std::sync::Arc;
 
 impl Task {
@@ -15,7 +15,8 @@ impl Task {
             // Promised by an earlier control process, to what is created or comes back by policy.
             self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
         }
-        if let Some(run) = self.state().run().cloned() {
+        let is_on_disk = self.state().is_down();
+        if let Some(run) = self.state().run().cloned().filter(|_| !is_on_disk) {
             if run.boot == self.inner.config.boot {
                 self.adopt_run(&run).await;
             } else {
@@ -40,7 +41,10 @@ impl Task {
         if self.find(run).await {
             return;
         }
-        if has_not_begun(self.state()) {
+        if self.comes_back_from_disk(run) {
+            // Whatever had begun of that is gone, and has taken nothing.
+            self.reap_leftovers(run).await;
+        } else if has_not_begun(self.state()) {
             // It is launched again, under the same name, once what the first launch left is gone.
             self.reap_leftovers(run).await;
         } else {
@@ -60,7 +64,9 @@ impl Task {
 
     fn rebooted(&mut self) {
         self.is_returning = true;
-        match self.seed(false) {
+        let comes_back =
+            matches!(self.state(), State::Suspended { depth: Depth::Suspend, wake: Some(_), .. });
+        match self.seed(comes_back) {
             Ok(seed) => self.pending.push_back(Event::HostRebooted {
                 seed,
                 policy: self.record.spec.restart,

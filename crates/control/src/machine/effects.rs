@@ -4,7 +4,7 @@ use super::task::Task;
 use crate::error::ControlError;
 use crate::{orders, plans};
 use model::event::StopOrder;
-use model::{Depth, Effect, Event, Run, RunId};
+use model::{Depth, Effect, Run, RunId};
 use rustix::process::{Pid, Signal, kill_process};
 use shim_proto::ToShim;
 use std::path::Path;
@@ -23,12 +23,10 @@ impl Task {
             Effect::Kill { run } => self.tell_run(&run, &ToShim::Kill),
             Effect::Sleep { run, depth: Depth::Freeze } => self.tell_run(&run, &ToShim::Freeze),
             Effect::Sleep { run, depth: Depth::Suspend | Depth::Stop } => {
-                self.pending.push_back(Event::SleepFailed {
-                    run,
-                    message: "this engine cannot suspend to disk".to_owned(),
-                });
+                self.tell_run(&run, &ToShim::Suspend);
             }
-            Effect::Wake { run, .. } => self.tell_run(&run.id, &ToShim::Thaw),
+            Effect::Wake { run, depth: Depth::Freeze } => self.tell_run(&run.id, &ToShim::Thaw),
+            Effect::Wake { run, depth: Depth::Suspend | Depth::Stop } => self.wake_from_disk(&run),
             Effect::NotifyRest { deadline, .. } => self.tell_notice(deadline),
             Effect::Release(run) => self.release(&run).await,
             // Whether it is still wanted, and by whom, is evaluated afresh.
@@ -47,7 +45,7 @@ impl Task {
 
     /// Sends to the shim of this run. A shim that cannot be reached is found out by the link's end,
     /// so a failure here is only noted.
-    fn tell_run(&mut self, run: &RunId, message: &ToShim) {
+    pub(super) fn tell_run(&mut self, run: &RunId, message: &ToShim) {
         if self.state().run().is_none_or(|current| current.id != *run) {
             return;
         }
@@ -58,18 +56,24 @@ impl Task {
 
     /// Gives back what the run held on the host.
     async fn release(&mut self, run: &Run) {
+        self.part_with_shim("the machine has stopped").await;
+        if !self.begins_again() {
+            self.give_place_back();
+        }
+        self.drop_saved_ram().await;
+        remove_if_there(&orders::socket_path(&self.inner.config.runtime_dir, &run.id));
+        remove_if_there(&orders::exit_path(&self.inner.disks.machine_dir(&self.id), &run.id));
+    }
+
+    /// Ends all that was said to the shim and the guest, and waits for the shim's end.
+    pub(super) async fn part_with_shim(&mut self, why: &str) {
         self.link = None;
-        self.streams.fail_all("the machine has stopped");
+        self.streams.fail_all(why);
         self.refuse_questions();
         self.usages.clear();
         if let Some(child) = self.child.take() {
             reap(child).await;
         }
-        if !self.begins_again() {
-            self.give_place_back();
-        }
-        remove_if_there(&orders::socket_path(&self.inner.config.runtime_dir, &run.id));
-        remove_if_there(&orders::exit_path(&self.inner.disks.machine_dir(&self.id), &run.id));
     }
 
     fn begins_again(&self) -> bool {
@@ -78,7 +82,7 @@ impl Task {
 
     /// A place that was taken for a start which was then refused.
     pub(super) fn give_unused_place_back(&mut self) {
-        if self.state().run().is_none() {
+        if self.state().run().is_none_or(|run| run.slot.is_none()) {
             self.give_place_back();
         }
     }

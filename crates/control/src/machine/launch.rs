@@ -11,12 +11,12 @@ use crate::app_secrets;
 use crate::error::{ControlError, sentence_of};
 use crate::orders;
 use crate::shim::Link;
-use crate::vms;
+use crate::vms::{self, Base};
 use guest_proto::LinkOrders;
 use model::spec::{EngineKind, Persist};
 use model::{Effect, Event, Run};
 use net::{GuestNetwork, MachineAddrs};
-use shim_proto::spec::{ContainerSpec, EngineSpec, MicrovmSpec};
+use shim_proto::spec::{ContainerSpec, EngineSpec, MicrovmSpec, RamSpec};
 use shim_proto::{RunSpec, ToShim};
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,6 +69,17 @@ impl Task {
         }
     }
 
+    /// Makes a run go on that is on disk. Its intent is stored: there is but one half.
+    pub(super) fn resume(&mut self, run: &Run) {
+        let spec = self.run_spec(run, true);
+        let resumed = spec.and_then(|spec| self.hand_to_shim(spec));
+        if let Err(error) = resumed.and_then(|()| self.send(&ToShim::Go)) {
+            self.link = None;
+            let (code, message) = words_of(&error);
+            self.run_failed(run, code, message, true);
+        }
+    }
+
     /// Reports that a run could not be brought up.
     pub(super) fn run_failed(&mut self, run: &Run, code: String, message: String, transient: bool) {
         self.last_failure = Some((code.clone(), message.clone()));
@@ -93,7 +104,12 @@ impl Task {
             self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
         }
         self.wait_for_abandoned();
-        let spec = self.run_spec(run)?;
+        let spec = self.run_spec(run, false)?;
+        self.hand_to_shim(spec)
+    }
+
+    /// Has a shim prepare a run, and leads the machine's addresses there.
+    fn hand_to_shim(&mut self, spec: RunSpec) -> Result<(), ControlError> {
         let shim = match Place::take_shim(&mut self.place) {
             Some(shim) => shim,
             None => self.inner.shims.take().map_err(|error| ControlError::Shim {
@@ -129,17 +145,17 @@ impl Task {
         drop(tokio::task::spawn_blocking(move || crate::recover::fill_pools(&inner)));
     }
 
-    fn run_spec(&self, run: &Run) -> Result<RunSpec, ControlError> {
+    fn run_spec(&self, run: &Run, is_resume: bool) -> Result<RunSpec, ControlError> {
         let inner = &self.inner;
         let secrets = app_secrets::of_run(inner, &self.record)?;
         let machine_dir = inner.disks.machine_dir(&self.id);
-        let (config, engine) = (&inner.config, self.engine_spec(run)?);
+        let (config, engine) = (&inner.config, self.engine_spec(run, is_resume)?);
         let instance = inner.instance();
         Ok(orders::run_spec(config, instance, &self.record, run, &machine_dir, engine, &secrets))
     }
 
     /// The engine, and what it needs.
-    fn engine_spec(&self, run: &Run) -> Result<EngineSpec, ControlError> {
+    fn engine_spec(&self, run: &Run, is_resume: bool) -> Result<EngineSpec, ControlError> {
         let (inner, record) = (&self.inner, &self.record);
         let slot = run.slot.unwrap_or(model::SlotId(0));
         let image = &record.image.digest;
@@ -162,15 +178,20 @@ impl Task {
             EngineKind::Microvm => {
                 // The mount is for what it checks: a guest reads the file.
                 inner.images.mount(image)?;
-                let shape = vms::shape_of(record.spec.guest);
-                let monitor = || inner.vms.monitor(inner, shape, slot);
-                EngineSpec::Microvm(MicrovmSpec {
+                let dir = orders::ram_dir(&inner.disks.machine_dir(&self.id));
+                let base = match is_resume {
+                    true => Base::Of(dir.clone()),
+                    false => Base::New(vms::shape_of(record.spec.guest)),
+                };
+                let monitor = || inner.vms.monitor(inner, &base, slot);
+                EngineSpec::Microvm(Box::new(MicrovmSpec {
                     monitor: tokio::task::block_in_place(monitor)?,
                     disk_path,
                     image_path: inner.images.file(image),
                     link: Some(self.link_orders()),
                     reset_disk,
-                })
+                    ram: RamSpec { dir, config: format!("{} {image}", record.version), is_resume },
+                }))
             }
             EngineKind::Fake => EngineSpec::Fake(orders::fake_spec(&record.spec.metadata)),
         })

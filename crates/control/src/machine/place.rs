@@ -19,11 +19,17 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// A free one for such a machine; `None` for one that needs none.
-    pub(super) fn take(inner: &Inner, spec: &MachineSpec) -> net::Result<Option<Self>> {
+    /// A free one for such a machine; `None` for one that needs none. One that comes back from disk brings
+    /// its own RAM along, so none that waits is of use to it.
+    pub(super) fn take(
+        inner: &Inner,
+        spec: &MachineSpec,
+        is_resume: bool,
+    ) -> net::Result<Option<Self>> {
         let slots = &inner.slots;
         match spec.engine {
             EngineKind::Container => slots.take().map(|slot| Some(Self::Slot(slot))),
+            EngineKind::Microvm if is_resume => slots.taps().take().map(|tap| Some(Self::Tap(tap))),
             EngineKind::Microvm => match inner.warm.take(vms::shape_of(spec.guest)) {
                 Some(vm) => Ok(Some(Self::Warm(vm))),
                 None => slots.taps().take().map(|tap| Some(Self::Tap(tap))),

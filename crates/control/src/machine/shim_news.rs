@@ -16,6 +16,9 @@ use std::sync::PoisonError;
 impl Task {
     pub(super) async fn hear(&mut self, event: LinkEvent) {
         match event {
+            LinkEvent::Message(FromShim::Suspended { disk_bytes }) => {
+                self.is_on_disk(disk_bytes).await;
+            }
             LinkEvent::Message(message) => self.hear_message(message),
             LinkEvent::Data { stream, channel, bytes } => {
                 self.streams.bytes(stream, channel, bytes);
@@ -52,15 +55,19 @@ impl Task {
                     self.pending.push_back(Event::Woke { run });
                 }
             }
+            FromShim::Resumed { timings, .. } => {
+                self.timings.add_of_shim(timings);
+                self.came_back();
+            }
             FromShim::Usage { id, usage } => self.answer_usage(id, usage),
             FromShim::Refused { order, code, message } => self.refused(&order, &code, message),
             FromShim::Guest(message) => self.hear_guest(message),
-            // Said before there is a run.
-            FromShim::Warmed { .. } | FromShim::WarmFailed { .. } => {}
+            // The former two are said before there is a run, and the latter is heard above.
+            FromShim::Warmed { .. } | FromShim::WarmFailed { .. } | FromShim::Suspended { .. } => {}
         }
     }
 
-    fn current_run(&self) -> Option<RunId> {
+    pub(super) fn current_run(&self) -> Option<RunId> {
         self.state().run().map(|run| run.id.clone())
     }
 
@@ -83,7 +90,7 @@ impl Task {
             return;
         }
         tracing::warn!(machine = %self.id, order, code, message, "the shim refused an order");
-        if let (State::Suspending { run, .. }, "freeze") = (self.state(), order) {
+        if let (State::Suspending { run, .. }, "freeze" | "suspend") = (self.state(), order) {
             let run = run.id.clone();
             self.pending.push_back(Event::SleepFailed { run, message });
         }
@@ -98,6 +105,7 @@ impl Task {
             | FromGuest::ClockAsked
             | FromGuest::Furnished { .. }
             | FromGuest::FurnishFailed { .. }
+            | FromGuest::Resumed
             | FromGuest::Started { .. }
             | FromGuest::StartFailed { .. }
             | FromGuest::Exited(_) => {}
@@ -223,7 +231,7 @@ impl Task {
     /// Finds out what became of a run whose shim does not speak: it has left its exit, or it runs on.
     /// False when there is neither.
     pub(super) async fn find(&mut self, run: &Run) -> bool {
-        if self.take_exit_file(run) {
+        if self.take_exit_file(run) || self.find_on_disk(run).await {
             return true;
         }
         let socket = orders::socket_path(&self.inner.config.runtime_dir, &run.id);
@@ -232,7 +240,7 @@ impl Task {
             return true;
         }
         // It may have ended between the two looks.
-        self.take_exit_file(run)
+        self.take_exit_file(run) || self.find_on_disk(run).await
     }
 
     fn take_exit_file(&mut self, run: &Run) -> bool {
@@ -295,11 +303,15 @@ impl Task {
         }
         if matches!(self.state(), State::Starting { .. }) {
             self.pending.push_back(Event::RunStarted { run: run.id, at: UnixMs(*started_at) });
-        } else if let (State::Suspending { depth, .. }, true) = (self.state(), *is_frozen) {
-            let depth = *depth;
-            self.pending.push_back(Event::Slept { run: run.id, depth, ram_bytes: 0 });
-        } else if let (State::Suspended { depth: Depth::Freeze, .. }, false) =
+        } else if let (State::Suspending { depth: Depth::Freeze, .. }, true) =
             (self.state(), *is_frozen)
+        {
+            let (run, depth) = (run.id, Depth::Freeze);
+            self.pending.push_back(Event::Slept { run, depth, ram_bytes: 0 });
+        } else if let (
+            State::Suspended { depth: Depth::Freeze, .. } | State::Suspended { wake: Some(_), .. },
+            false,
+        ) = (self.state(), *is_frozen)
         {
             self.pending.push_back(Event::Woke { run: run.id });
         }

@@ -287,6 +287,7 @@ impl Task {
             self.return_permit = None;
         }
         self.settle_reservation();
+        self.settle_place();
         self.answer_waiting();
     }
 

@@ -9,6 +9,7 @@
 //!
 //! They hold no machine's data, and end with this process.
 
+use super::Base;
 use crate::error::ControlError;
 use crate::inner::Inner;
 use crate::orders;
@@ -269,7 +270,7 @@ impl WarmVm {
 
 fn warmed_shim(inner: &Inner, shape: Shape, tap: &Tap) -> Result<ShimProcess, ControlError> {
     let spec = WarmSpec {
-        monitor: inner.vms.monitor(inner, shape, tap.id())?,
+        monitor: inner.vms.monitor(inner, &Base::New(shape), tap.id())?,
         limits: Limits {
             ram_bytes: shape.ram_bytes(),
             cpu_milli: shape.n_cpus * 1000,

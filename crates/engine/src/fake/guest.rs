@@ -76,6 +76,7 @@ impl Guest<'_> {
                 self.connection.send(&FromGuest::Unknown { what: "furnish".to_owned() })
             }
             ToGuest::Clock { .. }
+            | ToGuest::Resume { .. }
             | ToGuest::Signal { .. }
             | ToGuest::Resize { .. }
             | ToGuest::End { .. }

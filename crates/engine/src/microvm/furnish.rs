@@ -157,8 +157,9 @@ fn garbage() -> EngineError {
     EngineError::Guest { why: "it says what is no message".to_owned() }
 }
 
-/// Wall clock in nanoseconds since 1970.
-fn unix_ns() -> u64 {
+/// Wall clock in nanoseconds since 1970, as a guest is told it.
+#[must_use]
+pub fn unix_ns() -> u64 {
     let now = clock_gettime(ClockId::Realtime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)

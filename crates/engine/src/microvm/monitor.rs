@@ -22,7 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmm::command_line::{self, Drive, Purpose};
-use vmm::qmp::{BlockNode, Capability, Migration, Qmp, QmpError};
+use vmm::qmp::{BlockNode, Capability, FdSet, Migration, Qmp, QmpError};
 
 /// Longest wait for an answer. A busy host needs some tens of milliseconds to start QEMU, and one to
 /// answer.
@@ -33,6 +33,9 @@ const SAID_MAX_BYTES: usize = 1024;
 
 /// Name under which it gets the state of devices.
 const STATE: &str = "state";
+
+/// Where it saves the state of devices alone.
+const DEVICES: FdSet = FdSet(64);
 
 /// A QEMU. Whoever has it ends it ([`wait::end`]).
 #[derive(Debug)]
@@ -136,6 +139,16 @@ impl Monitor {
             qmp.getfd(STATE, state, soon())?;
             qmp.save_to(STATE, soon())?;
             wait_for_migration(qmp)
+        })
+    }
+
+    /// Saves the devices of the stopped guest, and no RAM, into a file that is open to write only.
+    pub(super) fn save_devices_to(&mut self, state: BorrowedFd<'_>) -> Result<(), EngineError> {
+        self.order("save the guest's devices", |qmp| {
+            qmp.add_fd(DEVICES, state, soon())?;
+            let saved = qmp.save_devices(DEVICES, soon());
+            qmp.remove_fd(DEVICES, soon())?;
+            saved
         })
     }
 

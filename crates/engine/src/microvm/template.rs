@@ -3,6 +3,7 @@
 use super::furnish;
 use super::monitor::{Monitor, MonitorOrder};
 use super::rehearsal::Stage;
+use super::state_file::StateFile;
 use super::vm_bytes_max;
 use crate::ahead::Ahead;
 use crate::cgroup::Cgroup;
@@ -13,7 +14,6 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use shim_proto::spec::{Limits, RehearsalSpec};
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 use vmm::command_line::{Drive, Purpose};
@@ -101,13 +101,7 @@ fn save_when_rehearsed(
     furnish::wait_for_boot(monitor.another_channel()?, BOOT_MAX)?;
     stage.rehearse(monitor)?;
     monitor.stop()?;
-    let make = EngineError::namespace("make a file for the devices' state");
-    let state = File::from(memfd_create("state", MemfdFlags::CLOEXEC).map_err(make)?);
+    let state = StateFile::make()?;
     monitor.save(state.as_fd())?;
-    let read = || {
-        let mut bytes = vec![0; usize::try_from(state.metadata()?.len()).unwrap_or(0)];
-        state.read_exact_at(&mut bytes, 0)?;
-        Ok::<_, std::io::Error>(bytes)
-    };
-    read().map_err(EngineError::namespace("read the devices' state"))
+    state.content()
 }

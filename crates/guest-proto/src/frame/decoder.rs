@@ -81,6 +81,12 @@ impl Decoder {
         self.buffer.len()
     }
 
+    /// Those bytes.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// The next whole frame of the newest epoch, or `None` until more bytes arrive.
     ///
     /// # Errors

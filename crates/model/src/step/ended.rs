@@ -239,7 +239,7 @@ fn return_at(draft: &mut Draft, exit: &Exit, until: UnixMs) {
 /// RAM on disk outlives the boot; a wake that was under way begins again.
 fn move_to_boot(draft: &mut Draft, seed: &RunSeed) {
     if let State::Suspended { run, depth, since, ram_bytes, cause, wake } = draft.state() {
-        let run = Run { boot: seed.boot.clone(), ..run.clone() };
+        let run = Run { boot: seed.boot.clone(), slot: seed.slot, ..run.clone() };
         let wake = wake.as_ref().map(|waking| Waking { since: draft.now, ..waking.clone() });
         if wake.is_some() {
             draft.effect(Effect::Wake { run: run.clone(), depth: *depth });

@@ -4,14 +4,17 @@ use super::draft::Draft;
 use super::up;
 use crate::cause::Depth;
 use crate::effect::{Effect, NewsKind};
-use crate::state::State;
+use crate::state::{Run, State};
 
 /// All processes stand still, or the RAM is on disk.
 pub(super) fn slept(draft: &mut Draft, depth: Depth, ram_bytes: u64) {
     match draft.state() {
         State::Suspending { run, cause, wake, .. } => {
+            // What sleeps on disk gives its place to others, unless it comes back at once.
+            let keeps_slot = depth == Depth::Freeze || wake.is_some();
+            let slot = run.slot.filter(|_| keeps_slot);
             draft.go(State::Suspended {
-                run: run.clone(),
+                run: Run { slot, ..run.clone() },
                 depth,
                 since: draft.now,
                 ram_bytes,

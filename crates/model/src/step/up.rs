@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use crate::admit::{Asked, Refused};
-use crate::cause::Cause;
+use crate::cause::{Cause, Depth};
 use crate::effect::{Effect, NewsKind};
 use crate::event::RunSeed;
 use crate::state::{AfterStop, Preparation, Run, State, Waking};
@@ -36,6 +36,10 @@ pub(super) fn want(draft: &mut Draft, cause: &Cause, seed: &RunSeed) -> Result<(
             };
         }
         State::Suspending { run, depth, since, cause: slept_for, wake: None } => {
+            // Writing RAM takes long, and is given up as long as nothing is lost.
+            if *depth == Depth::Suspend {
+                draft.effect(Effect::Wake { run: run.clone(), depth: *depth });
+            }
             draft.machine.state = State::Suspending {
                 run: run.clone(),
                 depth: *depth,
@@ -44,7 +48,11 @@ pub(super) fn want(draft: &mut Draft, cause: &Cause, seed: &RunSeed) -> Result<(
                 wake: Some(cause.clone()),
             };
         }
-        State::Suspended { wake: None, .. } => wake(draft, cause),
+        State::Suspended { depth: Depth::Suspend | Depth::Stop, wake: None, .. } => {
+            move_to_slot(draft, seed);
+            wake(draft, cause);
+        }
+        State::Suspended { depth: Depth::Freeze, wake: None, .. } => wake(draft, cause),
         State::Started { .. }
         | State::Creating { launch: true, .. }
         | State::Updating { launch: true, .. }
@@ -74,6 +82,13 @@ fn after_stop(cause: &Cause) -> AfterStop {
         return AfterStop::Stay;
     }
     AfterStop::Start { cause: cause.clone() }
+}
+
+/// What sleeps on disk has given its place back, and comes up at another.
+fn move_to_slot(draft: &mut Draft, seed: &RunSeed) {
+    if let State::Suspended { run, .. } = &mut draft.machine.state {
+        run.slot = seed.slot;
+    }
 }
 
 /// Thaws or resumes what has come to sleep; the state stays `Suspended` until the processes run.

@@ -12,6 +12,7 @@ mod life;
 mod limits;
 mod microvm;
 mod microvm_link;
+mod microvm_suspend;
 mod microvm_warm;
 mod reconnect;
 mod speed;

@@ -136,7 +136,7 @@ fn the_clock_of_a_guest_is_the_hosts() {
 
 /// How far the guest's clock is off, at least, in milliseconds: a command tells its time, and answers
 /// between two readings of the host's.
-fn clock_off_ms(client: &mut Client, stream: StreamId) -> u128 {
+pub(crate) fn clock_off_ms(client: &mut Client, stream: StreamId) -> u128 {
     let now = || u128::from(model::clock::now().0);
     let before = now();
     let script = "echo >/stamp; busybox stat -c %Y.%y /stamp";

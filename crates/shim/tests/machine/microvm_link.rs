@@ -16,6 +16,13 @@ use std::process::Command;
 use std::thread;
 use testkit::{place, wait};
 
+/// A machine that answers.
+pub(crate) const SERVE: &str =
+    "busybox mkdir /www; echo here >/www/index.html; exec busybox httpd -f -p 7000 -h /www";
+
+/// Where it does.
+const PORT: u16 = 7000;
+
 const TAP: &str = "dmtest-0";
 /// Hardware address of both ends, as `net` has it.
 const MAC: [u8; 6] = [0x02, 0x64, 0x6d, 0x00, 0x00, 0x02];
@@ -62,6 +69,23 @@ impl Router {
         spec
     }
 
+    /// Asks a machine that runs [`SERVE`] by both of its addresses.
+    #[track_caller]
+    pub(crate) fn assert_is_served(&self) {
+        for address in [IpAddr::V4(MACHINE_V4), IpAddr::V6(MACHINE_V6)] {
+            let said = self.inside(|| {
+                wait::eventually("it listens", || {
+                    let mut stream = TcpStream::connect((address, PORT)).ok()?;
+                    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it reads");
+                    let mut said = String::new();
+                    stream.read_to_string(&mut said).expect("it answers");
+                    Some(said)
+                })
+            });
+            assert!(said.ends_with("here\n"), "{address}: {said}");
+        }
+    }
+
     /// Does this in the router's namespace.
     fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let netns = File::open(self.0.network()).expect("it lives");
@@ -96,22 +120,9 @@ fn a_machine_is_reached_by_its_addresses() {
     let world = World::new();
     let Some(template) = template() else { return };
     let router = Router::new();
-    let serve =
-        "busybox mkdir /www; echo here >/www/index.html; exec busybox httpd -f -p 7000 -h /www";
-    let spec = world.in_vm(world.sh(serve), &template.spec);
+    let spec = world.in_vm(world.sh(SERVE), &template.spec);
     let mut client = Client::start(router.link(spec));
-    for address in [IpAddr::V4(MACHINE_V4), IpAddr::V6(MACHINE_V6)] {
-        let said = router.inside(|| {
-            wait::eventually("it listens", || {
-                let mut stream = TcpStream::connect((address, 7000)).ok()?;
-                stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it reads");
-                let mut said = String::new();
-                stream.read_to_string(&mut said).expect("it answers");
-                Some(said)
-            })
-        });
-        assert!(said.ends_with("here\n"), "{address}: {said}");
-    }
+    router.assert_is_served();
     let (said, _) = client.exec(StreamId(2), &["/bin/busybox", "ip", "-o", "addr"]);
     assert!(said.contains(&format!("eth0    inet {MACHINE_V4}/32")), "{said}");
     assert!(said.contains(&format!("eth0    inet6 {MACHINE_V6}/112")), "{said}");

@@ -65,12 +65,7 @@ fn make() -> Option<Held> {
         opened => opened,
     };
     let template = template.expect("just made");
-    let spec = TemplateSpec {
-        shape,
-        ram_path: template.ram_path(),
-        state_path: template.state_path(),
-        resident_bytes: template.resident_bytes(),
-    };
+    let spec = template.spec();
     Some(Held { _template: template, spec, rehearsal })
 }
 

@@ -4,7 +4,7 @@ use crate::client::Client;
 use guest_proto::Orders;
 use shim_proto::RunSpec;
 use shim_proto::spec::{
-    ContainerSpec, EngineSpec, Limits, LogSpec, MicrovmSpec, MonitorSpec, TemplateSpec,
+    ContainerSpec, EngineSpec, Limits, LogSpec, MicrovmSpec, MonitorSpec, RamSpec, TemplateSpec,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -125,8 +125,9 @@ impl World {
             image_path: self.path("image.erofs"),
             link: None,
             reset_disk: false,
+            ram: RamSpec { dir: self.path("ram"), config: "first".to_owned(), is_resume: false },
         };
-        RunSpec { engine: EngineSpec::Microvm(microvm), ..spec }
+        RunSpec { engine: EngineSpec::Microvm(Box::new(microvm)), ..spec }
     }
 
     /// The monitor of a virtual machine without a link.

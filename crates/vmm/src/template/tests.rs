@@ -35,12 +35,12 @@ fn open(dir: &TempDir) -> Result<Template, TemplateError> {
 fn what_was_saved_is_what_others_open() {
     let dir = saved();
     let template = open(&dir).expect("opened");
-    assert_eq!(template.resident_bytes(), 2 * PAGE_BYTES as u64);
-    let ram = fs::read(template.ram_path()).expect("ours");
+    assert_eq!(template.spec().resident_bytes, 2 * PAGE_BYTES as u64);
+    let ram = fs::read(template.spec().ram_path).expect("ours");
     assert_eq!(ram.len() as u64, key().shape.ram_bytes());
     assert!(ram[4096..].starts_with(b"begin") && ram.ends_with(b"end"));
     for _ in 0..2 {
-        assert_eq!(fs::read(template.state_path()).expect("ours"), STATE);
+        assert_eq!(fs::read(template.spec().state_path).expect("ours"), STATE);
     }
     let kept = fs::metadata(dir.path().join(key().id()).join(RAM_FILE)).expect("there");
     assert!(std::os::unix::fs::MetadataExt::blocks(&kept) < 64, "zeros take no room");
@@ -51,7 +51,7 @@ fn what_was_saved_is_what_others_open() {
 fn nobody_changes_a_template_in_use() {
     let dir = saved();
     let template = open(&dir).expect("opened");
-    let ram = OpenOptions::new().read(true).write(true).open(template.ram_path());
+    let ram = OpenOptions::new().read(true).write(true).open(template.spec().ram_path);
     let ram = ram.expect("QEMU opens it so");
     assert!(ram.write_all_at(b"x", 0).is_err(), "no write");
     assert!(ram.set_len(0).is_err(), "no cut");
@@ -77,7 +77,7 @@ fn check_damaged(damage: impl FnOnce(&Path)) {
     // It is made anew in the same place.
     let ram = blank_ram(&key().shape).expect("room");
     Template::save(dir.path(), &key(), &ram, STATE).expect("saved");
-    assert_eq!(open(&dir).expect("opened").resident_bytes(), 0);
+    assert_eq!(open(&dir).expect("opened").spec().resident_bytes, 0);
 }
 
 #[test]

@@ -15,8 +15,8 @@ pub(super) fn is_on(record: &MachineRecord) -> bool {
 }
 
 /// What the services say together: the most patient one counts, and the shallowest rest. Where the
-/// host's RAM is short, nothing sleeps with its own. Source: design, section 5, "falls to freeze, then
-/// stop".
+/// host's RAM is short, nothing that would keep it sleeps with its own. Source: design, section 5, "falls
+/// to freeze, then stop".
 pub(super) fn of(
     record: &MachineRecord,
     gone_at: Option<UnixMs>,
@@ -32,6 +32,7 @@ pub(super) fn of(
         Some((service.idle_timeout.unwrap_or(IDLE_TIMEOUT), depth))
     });
     let (after, depth) = rests.reduce(|(after, depth), (a, d)| (after.max(a), depth.min(d)))?;
-    let depth = if depth == Depth::Suspend && ram::is_short() { Depth::Stop } else { depth };
+    let would_keep_ram = depth == Depth::Suspend && !record.spec.engine.can_suspend();
+    let depth = if would_keep_ram && ram::is_short() { Depth::Stop } else { depth };
     Some(Autostop { after, depth, gone_at, surplus_since })
 }

@@ -18,6 +18,7 @@ pub(crate) struct Sight {
     rested_at: Option<UnixMs>,
     lease: Option<LeaseHeld>,
     autostop: Option<Autostop>,
+    can_suspend: bool,
     /// Its app needs it.
     pub(crate) no_rest_permit: bool,
 }
@@ -59,6 +60,7 @@ impl Sight {
                 governor.gone_at(&record.id),
                 governor.surplus_since(&record.id),
             ),
+            can_suspend: record.spec.engine.can_suspend(),
             no_rest_permit: false,
         })
     }
@@ -76,7 +78,7 @@ impl Sight {
             lease: self.lease.as_ref(),
             no_rest_permit: self.no_rest_permit,
             can_freeze: true,
-            can_suspend: false,
+            can_suspend: self.can_suspend,
             peers: &self.peers,
             autostop: self.autostop,
             ..View::of(machine)

@@ -1,0 +1,98 @@
+//! A machine whose RAM is on disk: nothing of it runs, and it holds neither RAM nor a place.
+
+use super::task::Task;
+use crate::orders;
+use model::{Depth, Event, Run, State};
+use std::path::PathBuf;
+use vmm::delta;
+
+impl Task {
+    /// The shim has put the RAM on disk, and ends.
+    pub(super) async fn is_on_disk(&mut self, disk_bytes: u64) {
+        tracing::info!(machine = %self.id, disk_bytes, "its RAM is on disk");
+        self.part_with_shim("the machine sleeps").await;
+        if let Some(run) = self.current_run() {
+            self.pending.push_back(Event::Slept { run, depth: Depth::Suspend, ram_bytes: 0 });
+        }
+    }
+
+    /// Whether a run whose shim is not there has come to sleep on disk; then that is heard.
+    pub(super) async fn find_on_disk(&mut self, run: &Run) -> bool {
+        let is_on_its_way = matches!(self.state(), State::Suspending { depth: Depth::Suspend, .. });
+        if !is_on_its_way || !self.has_saved_ram(run) {
+            return false;
+        }
+        // It may have been killed before it had given everything back.
+        self.part_with_shim("the machine sleeps").await;
+        self.reap_leftovers(run).await;
+        let run = run.id.clone();
+        self.pending.push_back(Event::Slept { run, depth: Depth::Suspend, ram_bytes: 0 });
+        true
+    }
+
+    /// Whether RAM of this run is on disk. Whether it is of use shows when it comes back.
+    fn has_saved_ram(&self, run: &Run) -> bool {
+        match delta::key_of(&self.ram_dir()) {
+            Ok(key) => key.is_some_and(|key| key.run == run.id.as_str()),
+            Err(error) => {
+                tracing::warn!(machine = %self.id, %error, "RAM on disk cannot be read");
+                false
+            }
+        }
+    }
+
+    /// Whether a wake is under way of which nothing can have run yet.
+    pub(super) fn comes_back_from_disk(&self, run: &Run) -> bool {
+        let is_awaited =
+            matches!(self.state(), State::Suspended { depth: Depth::Suspend, wake: Some(_), .. });
+        is_awaited && self.has_saved_ram(run)
+    }
+
+    /// Makes a run go on that is on disk; or calls its way there off.
+    pub(super) fn wake_from_disk(&mut self, run: &Run) {
+        match self.state() {
+            // On its way already.
+            State::Suspended { .. } if self.link.is_some() => {}
+            _ if self.link.is_some() => self.tell_run(&run.id, &shim_proto::ToShim::Thaw),
+            _ => self.resume(run),
+        }
+    }
+
+    /// It goes on; what was on disk is of no use any more.
+    pub(super) fn came_back(&mut self) {
+        if let Some(run) = self.current_run() {
+            self.pending.push_back(Event::Woke { run });
+        }
+        let dir = self.ram_dir();
+        drop(tokio::task::spawn_blocking(move || remove(&dir)));
+    }
+
+    /// Removes what a run that has ended had on disk.
+    pub(super) async fn drop_saved_ram(&self) {
+        let dir = self.ram_dir();
+        if let Err(panic) = tokio::task::spawn_blocking(move || remove(&dir)).await {
+            tracing::error!(machine = %self.id, %panic, "its RAM on disk is not removed");
+        }
+    }
+
+    /// What sleeps on disk gives its place to others.
+    pub(super) fn settle_place(&mut self) {
+        let is_on_disk = matches!(
+            self.state(),
+            State::Suspended { run: Run { slot: None, .. }, depth: Depth::Suspend, wake: None, .. }
+        );
+        if is_on_disk {
+            self.give_place_back();
+        }
+    }
+
+    fn ram_dir(&self) -> PathBuf {
+        orders::ram_dir(&self.inner.disks.machine_dir(&self.id))
+    }
+}
+
+fn remove(dir: &std::path::Path) {
+    if let Err(error) = delta::remove(dir) {
+        tracing::warn!(%error, "RAM on disk stays");
+    }
+}
