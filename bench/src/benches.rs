@@ -3,6 +3,7 @@
 mod api;
 mod burst;
 mod create;
+mod depths;
 mod exec;
 mod freeze;
 mod governor;
@@ -50,6 +51,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         Bench::Herd => herd::run(&setting),
         Bench::Api => api::run(&setting),
         Bench::Vm => vm::run(&setting),
+        Bench::Depths => depths::run(&setting),
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) enum Bench {
     Api,
     /// Start of a virtual machine beside a container's.
     Vm,
+    /// Sleep of virtual machines, on disk and frozen, and the way back.
+    Depths,
 }
 
 impl Bench {
@@ -90,6 +92,7 @@ impl Bench {
             Self::Herd => "herd",
             Self::Api => "api",
             Self::Vm => "vm",
+            Self::Depths => "depths",
         }
     }
 }

@@ -77,6 +77,16 @@ impl Api {
         Ok(id)
     }
 
+    /// Makes a virtual machine with so much RAM that is not started; returns its id.
+    pub(crate) fn create_vm(&mut self, ram_mib: u32) -> anyhow::Result<String> {
+        let mut config = stamp_config();
+        config["engine"] = json!("microvm");
+        config["guest"]["memory_mb"] = json!(ram_mib);
+        let id = self.create(&config, true)?;
+        self.wait_long(&id, "stopped", PULL_MAX)?;
+        Ok(id)
+    }
+
     /// Makes a machine from an image that may have to be pulled; returns its id when it is ready to
     /// be started.
     pub(crate) fn create_pulled(&mut self, image: &str) -> anyhow::Result<String> {
@@ -170,6 +180,18 @@ impl Api {
     pub(crate) fn freeze(&mut self, id: &str) -> anyhow::Result<()> {
         self.on_machine("POST", id, "suspend?depth=freeze", "")?;
         self.wait(id, "suspended")
+    }
+
+    /// Puts the machine's RAM on disk and waits until it is there.
+    pub(crate) fn suspend(&mut self, id: &str) -> anyhow::Result<()> {
+        self.on_machine("POST", id, "suspend?depth=suspend", "")?;
+        self.wait(id, "suspended")
+    }
+
+    /// What the machine does.
+    pub(crate) fn state(&mut self, id: &str) -> anyhow::Result<String> {
+        let state = self.machine(id)?["state"].as_str().map(str::to_owned);
+        state.context("the machine has no state")
     }
 
     /// Runs a command in the machine.
