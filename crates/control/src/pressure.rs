@@ -30,7 +30,7 @@ const FREEZE_PATIENCE: Duration = Duration::from_secs(2);
 const THAW_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Inner {
-    /// Stands before everything that takes room for something new: create, pull, import.
+    /// Stands before everything that takes room for something new: create, pull, import, suspend to disk.
     ///
     /// # Errors
     /// [`ControlError::DiskPressure`] while there is little room.

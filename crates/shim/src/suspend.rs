@@ -33,6 +33,9 @@ const RESUME_MAX: Duration = Duration::from_secs(30);
 /// The word that begins an epoch is said again after this time: it may have met a frame that was cut.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Bytes that may wait for the guest to read before its questions stay open.
+const ANSWERS_MAX_BYTES: usize = 64 * 1024;
+
 /// Id of the first question whose answer says that the guest has flushed; those after it are less, far
 /// above the barriers.
 const FLUSHED: u64 = u64::MAX;
@@ -215,6 +218,14 @@ impl Run {
         });
         self.tell_resume();
         Ok(())
+    }
+
+    /// Tells a guest that has come back what time it is. One that asks and does not listen is not answered.
+    pub(crate) fn tell_time(&mut self) {
+        let n_waiting = self.guest.as_ref().map_or(0, |guest| guest.channel.queued_bytes());
+        if self.resuming.is_some() && n_waiting < ANSWERS_MAX_BYTES {
+            self.tell_guest(&ToGuest::Clock { unix_ns: engine::unix_ns() });
+        }
     }
 
     fn tell_resume(&mut self) {

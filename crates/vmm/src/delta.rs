@@ -14,7 +14,7 @@
 //! ([`forget`]). What is damaged, or belongs to something else, is of no use at all.
 
 use crate::page::PAGE_BYTES;
-use crate::{DOOR, hex, sha256};
+use crate::{DOOR, STATE_MAX_BYTES, hex, sha256};
 use durable::DurableError;
 use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
@@ -27,9 +27,6 @@ use std::path::{Path, PathBuf};
 
 /// Format of the files.
 const FORMAT: u32 = 1;
-
-/// Largest state of devices, in bytes: they have about 64 KiB.
-const DEVICES_MAX_BYTES: u64 = 4 << 20;
 
 /// Largest record, in bytes: a cut frame of 4 MiB as base64, and little else.
 const RECORD_MAX_BYTES: u64 = 8 << 20;
@@ -312,7 +309,7 @@ impl Delta {
         }
         let index_max = ram_bytes / PAGE_BYTES as u64 * ROW_BYTES as u64;
         let index = read_bounded(&dir.join(INDEX_FILE), index_max)?;
-        let devices = read_bounded(&dir.join(DEVICES_FILE), DEVICES_MAX_BYTES)?;
+        let devices = read_bounded(&dir.join(DEVICES_FILE), STATE_MAX_BYTES)?;
         if sha256(&[&index]) != record.index_sha256 {
             return Err(damaged("its index is not what was saved"));
         }

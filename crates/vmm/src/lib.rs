@@ -28,6 +28,9 @@ pub mod tsc;
 
 pub use page::PAGE_BYTES;
 
+/// Largest state of a guest's devices, in bytes: they have about 64 KiB, and what writes it is not trusted.
+pub const STATE_MAX_BYTES: u64 = 4 << 20;
+
 /// How files of this room become visible.
 const DOOR: durable::Door = durable::Door {
     write: "vmm.write",

@@ -15,7 +15,7 @@
 
 use crate::command_line::{Purpose, arguments};
 use crate::page::{PAGE_BYTES, each_filled};
-use crate::{DOOR, hex, sha256};
+use crate::{DOOR, STATE_MAX_BYTES, hex, sha256};
 use durable::DurableError;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
@@ -30,9 +30,6 @@ use std::path::{Path, PathBuf};
 
 /// Format of the files.
 const FORMAT: u32 = 1;
-
-/// Largest state of devices, in bytes: they have about 64 KiB.
-const STATE_MAX_BYTES: u64 = 4 << 20;
 
 const RAM_FILE: &str = "ram";
 const STATE_FILE: &str = "state";

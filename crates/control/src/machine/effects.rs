@@ -23,7 +23,7 @@ impl Task {
             Effect::Kill { run } => self.tell_run(&run, &ToShim::Kill),
             Effect::Sleep { run, depth: Depth::Freeze } => self.tell_run(&run, &ToShim::Freeze),
             Effect::Sleep { run, depth: Depth::Suspend | Depth::Stop } => {
-                self.tell_run(&run, &ToShim::Suspend);
+                self.send_to_disk(run);
             }
             Effect::Wake { run, depth: Depth::Freeze } => self.tell_run(&run.id, &ToShim::Thaw),
             Effect::Wake { run, depth: Depth::Suspend | Depth::Stop } => self.wake_from_disk(&run),

@@ -2,11 +2,23 @@
 
 use super::task::Task;
 use crate::orders;
-use model::{Depth, Event, Run, State};
+use model::{Depth, Event, Run, RunId, State};
+use shim_proto::ToShim;
 use std::path::PathBuf;
 use vmm::delta;
 
 impl Task {
+    /// Has the RAM put on disk, unless there is little room on it for what others need.
+    pub(super) fn send_to_disk(&mut self, run: RunId) {
+        match self.inner.refuse_when_nearly_full() {
+            Ok(()) => self.tell_run(&run, &ToShim::Suspend),
+            Err(error) => {
+                let message = error.to_string();
+                self.pending.push_back(Event::SleepFailed { run, message });
+            }
+        }
+    }
+
     /// The shim has put the RAM on disk, and ends.
     pub(super) async fn is_on_disk(&mut self, disk_bytes: u64) {
         tracing::info!(machine = %self.id, disk_bytes, "its RAM is on disk");
@@ -53,7 +65,7 @@ impl Task {
         match self.state() {
             // On its way already.
             State::Suspended { .. } if self.link.is_some() => {}
-            _ if self.link.is_some() => self.tell_run(&run.id, &shim_proto::ToShim::Thaw),
+            _ if self.link.is_some() => self.tell_run(&run.id, &ToShim::Thaw),
             _ => self.resume(run),
         }
     }

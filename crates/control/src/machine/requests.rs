@@ -8,7 +8,7 @@ use crate::error::ControlError;
 use crate::facade::{StopOverride, Wanted};
 use model::admit::calls::Call;
 use model::cause::CauseClass;
-use model::{Cause, Event, State, Want};
+use model::{Cause, Depth, Event, State, Want};
 use std::time::Instant;
 use store::{MachineRecord, StoreError};
 
@@ -80,6 +80,9 @@ impl Task {
             Ok(true) if want == Want::Up && self.is_disk_full() => {
                 answer_to(reply, Err(ControlError::Store(StoreError::DiskFull)));
             }
+            Ok(true) if let Some(error) = self.lacks_room_for(want) => {
+                answer_to(reply, Err(error));
+            }
             Ok(true) => {
                 self.timings.begin(began);
                 let event = match self.seed(want == Want::Up) {
@@ -99,6 +102,12 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// Why its RAM cannot go to disk, if that is wanted.
+    fn lacks_room_for(&self, want: Want) -> Option<ControlError> {
+        let is_to_disk = want == Want::Down(Depth::Suspend);
+        if is_to_disk { self.inner.refuse_when_nearly_full().err() } else { None }
     }
 
     /// A call for rest that finds the machine at rest silences what wants it up all the same.

@@ -3,11 +3,10 @@
 use crate::error::EngineError;
 use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
-
-/// Largest state of devices, in bytes: they have about 64 KiB, and what writes it is not trusted.
-const MAX_BYTES: u64 = 4 << 20;
+use vmm::STATE_MAX_BYTES;
 
 /// The state of a guest's devices.
 #[derive(Debug)]
@@ -39,10 +38,12 @@ impl StateFile {
     pub(super) fn content(&self) -> Result<Vec<u8>, EngineError> {
         let read = || {
             let size = self.0.metadata()?.len();
-            let size = usize::try_from(size.min(MAX_BYTES)).unwrap_or(0);
-            let mut bytes = vec![0; size];
+            if size > STATE_MAX_BYTES {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
             self.0.read_exact_at(&mut bytes, 0)?;
-            Ok::<_, std::io::Error>(bytes)
+            Ok::<_, io::Error>(bytes)
         };
         read().map_err(EngineError::namespace("read the devices' state"))
     }
