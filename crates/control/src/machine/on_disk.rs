@@ -55,9 +55,12 @@ impl Task {
 
     /// Whether a wake is under way of which nothing can have run yet.
     pub(super) fn comes_back_from_disk(&self, run: &Run) -> bool {
-        let is_awaited =
-            matches!(self.state(), State::Suspended { depth: Depth::Suspend, wake: Some(_), .. });
-        is_awaited && self.has_saved_ram(run)
+        self.is_awaited_from_disk() && self.has_saved_ram(run)
+    }
+
+    /// Whether it is to come back from disk.
+    pub(super) fn is_awaited_from_disk(&self) -> bool {
+        matches!(self.state(), State::Suspended { depth: Depth::Suspend, wake: Some(_), .. })
     }
 
     /// Makes a run go on that is on disk; or calls its way there off.
@@ -72,11 +75,18 @@ impl Task {
 
     /// It goes on; what was on disk is of no use any more.
     pub(super) fn came_back(&mut self) {
+        self.has_old_ram = true;
         if let Some(run) = self.current_run() {
             self.pending.push_back(Event::Woke { run });
         }
-        let dir = self.ram_dir();
-        drop(tokio::task::spawn_blocking(move || remove(&dir)));
+    }
+
+    /// Removes what is of no use any more, once it has been answered that the machine is up. Before anything
+    /// else is asked of it: it may go to sleep again in the same place.
+    pub(super) async fn drop_old_ram(&mut self) {
+        if std::mem::take(&mut self.has_old_ram) {
+            self.drop_saved_ram().await;
+        }
     }
 
     /// Removes what a run that has ended had on disk.

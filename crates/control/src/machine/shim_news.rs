@@ -266,7 +266,7 @@ impl Task {
     /// has happened yet.
     fn was_never_begun(&self, record: &ExitRecord) -> bool {
         let code = record.start_failed.as_ref().map(|(code, _)| code.as_str());
-        has_not_begun(self.state()) && code == Some("abandoned")
+        (has_not_begun(self.state()) || self.is_awaited_from_disk()) && code == Some("abandoned")
     }
 
     /// The shim ended before it ran anything.

@@ -72,6 +72,8 @@ pub(super) struct Task {
     pub(super) trace_first_at: Option<UnixMs>,
     /// The RAM of its last run was lost while it slept.
     pub(super) is_cold: bool,
+    /// It has come back from disk, where its RAM still lies.
+    pub(super) has_old_ram: bool,
     pub(super) flood: Flood,
     pub(super) peer_flood: Flood,
     pub(super) notices: Notices,
@@ -200,6 +202,7 @@ impl Task {
             evaluate_at: None,
             trace_first_at: None,
             is_cold: false,
+            has_old_ram: false,
             flood: Flood::default(),
             peer_flood: Flood::default(),
             notices: Notices::default(),
@@ -289,6 +292,7 @@ impl Task {
         self.settle_reservation();
         self.settle_place();
         self.answer_waiting();
+        self.drop_old_ram().await;
     }
 
     /// The store is tried again in a moment.
