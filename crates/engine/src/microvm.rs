@@ -46,7 +46,7 @@ use shim_proto::RunSpec;
 use shim_proto::message::{Timing, Usage};
 use shim_proto::shape::{Accel, Shape};
 use shim_proto::spec::{Carried, EngineSpec, Limits, MicrovmSpec, MonitorSpec, WarmSpec};
-use sleep::{Bed, Risen};
+use sleep::Bed;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -74,8 +74,8 @@ pub struct Microvm {
     warm: Option<MonitorSpec>,
     furnishing: Option<Furnishing>,
     bed: Option<Bed>,
-    /// It goes on where it was put on disk.
-    risen: Option<Risen>,
+    /// It goes on where it was put on disk, with this beside it.
+    risen: Option<Carried>,
     /// Its RAM is no copy of a template.
     has_own_ram: bool,
     ram_limit_bytes: u64,
@@ -274,6 +274,7 @@ impl Engine for Microvm {
         watch.lap("disk_lock");
         self.ram_limit_bytes = spec.limits.ram_bytes;
         let drives = [image.as_fd(), lock.file()];
+        let bed = Bed::of(&spec.run, microvm);
         // One that has rehearsed has pages of its own already.
         let is_fit = !microvm.ram.is_resume
             && self.is_warm()
@@ -284,7 +285,7 @@ impl Engine for Microvm {
             // What waits here, if anything does, is of no use.
             Some(Err(_)) | None => self.teardown().and_then(|()| {
                 if microvm.ram.is_resume {
-                    self.prepare_resumed(spec, microvm, drives)
+                    self.prepare_resumed(spec, microvm, &bed, drives)
                 } else {
                     self.prepare_cold(spec, microvm, drives)
                 }
@@ -292,7 +293,7 @@ impl Engine for Microvm {
         };
         self.warm = None;
         self.disk = Some(lock);
-        self.bed = Some(Bed::of(&spec.run, microvm));
+        self.bed = Some(bed);
         let mut timings = watch.into_timings();
         timings.extend(prepared?);
         self.furnishing = Some(Furnishing {
@@ -308,8 +309,8 @@ impl Engine for Microvm {
 
     fn go(&mut self) -> Result<Running, EngineError> {
         let mut watch = Watch::start();
-        if let Some(risen) = self.risen.take() {
-            let carried = self.rise(risen)?;
+        if let Some(carried) = self.risen.take() {
+            let carried = self.rise(carried)?;
             watch.lap("cont");
             let entropy_base64 = furnish::entropy()?;
             return self.running(watch.into_timings(), Some(Resumed { carried, entropy_base64 }));

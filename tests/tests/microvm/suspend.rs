@@ -87,6 +87,9 @@ fn it_sleeps_through_a_reboot_of_the_host() {
     assert_eq!(instance.state(&id), "suspended");
     instance.start_machine(&id);
     assert_noted(&instance, &id);
+    // It belongs to the new boot now.
+    instance.start_again();
+    assert_noted(&instance, &id);
     fixture::destroy(&instance, &id);
 }
 

@@ -5,7 +5,7 @@ use super::shim_news::has_not_begun;
 use super::task::Task;
 use crate::{leftovers, orders};
 use model::spec::EngineKind;
-use model::{Depth, Event, Run, State};
+use model::{Event, Run};
 use std::sync::Arc;
 
 impl Task {
@@ -15,12 +15,11 @@ impl Task {
             // Promised by an earlier control process, to what is created or comes back by policy.
             self.reservation = Some(self.inner.capacity.adopt(self.record.spec.guest));
         }
-        let is_on_disk = self.state().is_down();
-        if let Some(run) = self.state().run().cloned().filter(|_| !is_on_disk) {
-            if run.boot == self.inner.config.boot {
-                self.adopt_run(&run).await;
-            } else {
+        if let Some(run) = self.state().run().cloned() {
+            if run.boot != self.inner.config.boot {
                 self.rebooted();
+            } else if !self.state().is_down() {
+                self.adopt_run(&run).await;
             }
         }
         // News of what happened meanwhile decide what follows; without any, it is as it was.
@@ -64,9 +63,7 @@ impl Task {
 
     fn rebooted(&mut self) {
         self.is_returning = true;
-        let comes_back =
-            matches!(self.state(), State::Suspended { depth: Depth::Suspend, wake: Some(_), .. });
-        match self.seed(comes_back) {
+        match self.seed(self.is_awaited_from_disk()) {
             Ok(seed) => self.pending.push_back(Event::HostRebooted {
                 seed,
                 policy: self.record.spec.restart,

@@ -38,12 +38,6 @@ pub(super) struct Bed {
     ram_bytes: u64,
 }
 
-/// A run that has come back, and does not run yet.
-#[derive(Debug)]
-pub(super) struct Risen {
-    carried: Carried,
-}
-
 impl Bed {
     pub(super) fn of(run: &str, microvm: &MicrovmSpec) -> Self {
         let template = &microvm.monitor.template;
@@ -112,10 +106,10 @@ impl Microvm {
         &mut self,
         spec: &shim_proto::RunSpec,
         microvm: &MicrovmSpec,
+        bed: &Bed,
         drives: [BorrowedFd<'_>; 2],
     ) -> Result<Vec<Timing>, EngineError> {
         let mut watch = Watch::start();
-        let bed = Bed::of(&spec.run, microvm);
         let key = bed.key().map_err(EngineError::Ram)?;
         let delta = Delta::open(&bed.ram.dir, &key, bed.ram_bytes).map_err(EngineError::Ram)?;
         self.has_own_ram = delta.is_whole();
@@ -133,20 +127,20 @@ impl Microvm {
         watch.lap("ram");
         monitor.load_devices(delta.devices())?;
         watch.lap("load");
-        self.risen = Some(Risen { carried: delta.carried().clone() });
+        self.risen = Some(delta.carried().clone());
         let mut timings = watch.into_timings();
         timings.extend(of_monitor);
         Ok(timings)
     }
 
     /// From here on what is on disk is of the past, whether it runs or not.
-    pub(super) fn rise(&mut self, risen: Risen) -> Result<Carried, EngineError> {
+    pub(super) fn rise(&mut self, carried: Carried) -> Result<Carried, EngineError> {
         let bed = self.bed.as_ref().ok_or(EngineError::Order { verb: "go" })?;
         delta::forget(&bed.ram.dir).map_err(|error| EngineError::Ram(error.into()))?;
         failpoint::hit("microvm.resume.forgotten");
-        self.earlier_us = risen.carried.cpu_us;
+        self.earlier_us = carried.cpu_us;
         self.monitor("go")?.cont()?;
-        Ok(risen.carried)
+        Ok(carried)
     }
 }
 
