@@ -13,6 +13,7 @@ mod proxy;
 mod pull;
 mod start;
 mod vm;
+mod vm_ram;
 mod wake;
 
 use crate::dormouse::Instance;
@@ -22,6 +23,7 @@ use crate::options::{Bench, Contender, Options};
 use crate::report::Report;
 use crate::scratch::Scratch;
 use crate::words;
+use anyhow::Context as _;
 use std::rc::Rc;
 
 /// What every benchmark begins with.
@@ -51,6 +53,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         Bench::Herd => herd::run(&setting),
         Bench::Api => api::run(&setting),
         Bench::Vm => vm::run(&setting),
+        Bench::VmRam => vm_ram::run(&setting),
         Bench::Depths => depths::run(&setting),
     }
 }
@@ -69,6 +72,19 @@ impl Setting<'_> {
     fn instance(&self) -> anyhow::Result<Rc<Instance>> {
         words::tell("starting dormouse");
         Instance::up(&self.scratch, &self.image).map(Rc::new)
+    }
+
+    /// Starts one in the directory `name`, with emulated virtual machines, of which so many are kept warm.
+    fn instance_with_vms(&self, name: &str, warm: &str) -> anyhow::Result<Rc<Instance>> {
+        let kernel = self.options.guest_kernel.as_ref();
+        let kernel = kernel.context("virtual machines need a kernel: `--guest-kernel DIR`")?;
+        let arguments = [
+            format!("--guest-kernel={}", kernel.display()),
+            format!("--vms-ready={warm}"),
+            "--accel=tcg".to_owned(),
+        ];
+        let arguments = arguments.each_ref().map(String::as_str);
+        Instance::up_with(&self.scratch, &self.image, name, &[], &arguments).map(Rc::new)
     }
 
     /// Lets somebody take part, or notes why they cannot.

@@ -134,6 +134,11 @@ impl Instance {
         self.data_dir.join("machines").join(id)
     }
 
+    /// Where it keeps what its virtual machines begin from.
+    pub(crate) fn vm_dir(&self) -> PathBuf {
+        self.data_dir.join("vm")
+    }
+
     /// Kills control and waits until its successor serves.
     pub(crate) fn kill_control(&self) -> anyhow::Result<()> {
         let old = self.endpoint()?.control_pid;

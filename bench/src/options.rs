@@ -25,13 +25,13 @@ pub(crate) struct Options {
     /// Rounds with control killed and caches dropped before (`start`).
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub(crate) cold_rounds: u32,
-    /// Machines; each benchmark has its default.
+    /// Machines; each benchmark has its default (`vm_ram`: the most at once).
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) machines: Option<u32>,
     /// Seconds to watch the sleepers (`idle`, `governor`), or to write (`api`).
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
-    /// Where the kernel of virtual machines lies (`vm`): an unpacked package, or `/`.
+    /// Where the kernel of virtual machines lies (`vm`, `vm_ram`, `depths`): an unpacked package, or `/`.
     #[arg(long, value_name = "DIR")]
     pub(crate) guest_kernel: Option<PathBuf>,
     /// Who is measured.
@@ -71,6 +71,9 @@ pub(crate) enum Bench {
     Api,
     /// Start of a virtual machine beside a container's.
     Vm,
+    /// RAM of virtual machines that do nothing.
+    #[value(name = "vm_ram")]
+    VmRam,
     /// Sleep of virtual machines, on disk and frozen, and the way back.
     Depths,
 }
@@ -92,6 +95,7 @@ impl Bench {
             Self::Herd => "herd",
             Self::Api => "api",
             Self::Vm => "vm",
+            Self::VmRam => "vm_ram",
             Self::Depths => "depths",
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod floor;
 pub(crate) mod nginx;
 pub(crate) mod own;
 pub(crate) mod podman;
+pub(crate) mod qemu;
 pub(crate) mod runc;
 
 use crate::report::Row;

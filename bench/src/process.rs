@@ -66,10 +66,19 @@ impl Daemon {
         log: &Path,
         end: impl FnOnce(&Self) + Send + 'static,
     ) -> anyhow::Result<(Self, Guard)> {
-        let what = command.get_program().to_string_lossy().into_owned();
         let out = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
         let also_out = out.try_clone().context("cannot share a file")?;
-        command.stdin(Stdio::null()).stdout(out).stderr(also_out).process_group(0);
+        command.stdin(Stdio::null()).stdout(out).stderr(also_out);
+        Self::start(command, end)
+    }
+
+    /// The same for a `command` that has its streams already.
+    pub(crate) fn start(
+        command: &mut Command,
+        end: impl FnOnce(&Self) + Send + 'static,
+    ) -> anyhow::Result<(Self, Guard)> {
+        let what = command.get_program().to_string_lossy().into_owned();
+        command.process_group(0);
         cleanup::uninterrupted(|| {
             let child = command.spawn().with_context(|| format!("cannot start {what}"))?;
             let daemon = Self { child: Arc::new(Mutex::new(child)) };
@@ -148,12 +157,22 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
     family
 }
 
+/// Who runs the program `name`, among `root` and all below it.
+pub(crate) fn running(root: u32, name: &str) -> Vec<u32> {
+    let runs = |pid: &u32| {
+        let program = fs::read_link(format!("/proc/{pid}/exe"));
+        program.is_ok_and(|path| path.file_name().is_some_and(|file| file == name))
+    };
+    family(root).into_iter().filter(runs).collect()
+}
+
 fn all_pids() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn parent_of(pid: u32) -> Option<u32> {
+/// Its parent, as long as it is there.
+pub(crate) fn parent_of(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything, so read from its end: state, then parent.
     let (_, after) = stat.rsplit_once(')')?;
@@ -162,7 +181,7 @@ fn parent_of(pid: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Daemon, family, find};
+    use super::{Daemon, family, find, running};
     use std::process::Command;
     use std::time::Duration;
 
@@ -170,10 +189,14 @@ mod tests {
     fn a_child_is_family_until_it_is_ended() {
         let dir = tempfile::tempdir().unwrap();
         let sleep = find("sleep").expect("every host has it");
+        // It may be one program of many names.
+        let program = sleep.canonicalize().unwrap();
+        let name = program.file_name().unwrap().to_str().unwrap();
         let log = dir.path().join("log");
         let end = |child: &Daemon| child.end(Duration::from_secs(5));
-        let (child, guard) = Daemon::spawn(Command::new(sleep).arg("60"), &log, end).unwrap();
+        let (child, guard) = Daemon::spawn(Command::new(&sleep).arg("60"), &log, end).unwrap();
         assert!(family(std::process::id()).contains(&child.pid()));
+        assert!(running(std::process::id(), name).contains(&child.pid()));
         drop(guard);
         assert!(child.has_ended());
         assert!(!family(std::process::id()).contains(&child.pid()));

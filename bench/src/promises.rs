@@ -72,7 +72,7 @@ const fn no_slower(
 }
 
 /// All promises that these benchmarks can judge. Source: design, section 9.
-const PROMISES: [Promise; 55] = [
+const PROMISES: [Promise; 58] = [
     at_most("start", "dormouse", "p50_ms", 5.0, 10.0),
     at_most("start", "dormouse", "p99_ms", 12.0, 25.0),
     at_most("start", "dormouse_cold", "p50_ms", 9.0, 25.0),
@@ -116,18 +116,21 @@ const PROMISES: [Promise; 55] = [
     at_most("depths", "resume_256_16", "p50_ms", 166.0, 332.0),
     at_most("depths", "suspend_256_64", "p50_ms", 188.0, 376.0),
     at_most("depths", "resume_256_64", "p50_ms", 214.0, 428.0),
+    at_most("depths", "thaw_256", "p50_ms", 1.0, 3.0),
     at_most("depths", "suspend_512_0", "p50_ms", 60.0, 120.0),
     at_most("depths", "resume_512_0", "p50_ms", 150.0, 300.0),
     at_most("depths", "suspend_512_16", "p50_ms", 92.0, 184.0),
     at_most("depths", "resume_512_16", "p50_ms", 166.0, 332.0),
     at_most("depths", "suspend_512_64", "p50_ms", 188.0, 376.0),
     at_most("depths", "resume_512_64", "p50_ms", 214.0, 428.0),
+    at_most("depths", "thaw_512", "p50_ms", 1.0, 3.0),
     at_most("depths", "suspend_1024_0", "p50_ms", 60.0, 120.0),
     at_most("depths", "resume_1024_0", "p50_ms", 150.0, 300.0),
     at_most("depths", "suspend_1024_16", "p50_ms", 92.0, 184.0),
     at_most("depths", "resume_1024_16", "p50_ms", 166.0, 332.0),
     at_most("depths", "suspend_1024_64", "p50_ms", 188.0, 376.0),
     at_most("depths", "resume_1024_64", "p50_ms", 214.0, 428.0),
+    at_most("depths", "thaw_1024", "p50_ms", 1.0, 3.0),
 ];
 
 /// How a figure stands to its promise.

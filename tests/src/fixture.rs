@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use tempfile::TempDir;
 use testkit::{Asked, Builder, Instance, Reply, instance, leftovers, wait};
 
 /// Path of the probe (`src/bin/guest-probe`) in images made by [`with_probe`].
@@ -67,6 +68,22 @@ pub fn wait_until_it_listens(instance: &Instance, id: &str, port: u16) {
         let sockets = instance.get(&format!("{}/listening", Instance::path(id))).expect(200);
         sockets.to_string().contains(&format!(":{port}\"")).then_some(())
     });
+}
+
+/// A copy of an instance's directory that is nobody's now.
+///
+/// # Panics
+/// It cannot be copied.
+#[must_use]
+pub fn copy_of_data(template: &Path) -> TempDir {
+    let dir = tempfile::Builder::new().prefix("dormouse-crash-").tempdir().expect("a directory");
+    let copied = Command::new("cp")
+        .args(["--archive", "--sparse=always", "--reflink=auto"])
+        .arg(template.join("data"))
+        .arg(dir.path())
+        .status();
+    assert!(copied.is_ok_and(|status| status.success()), "the data directory cannot be copied");
+    dir
 }
 
 /// The configuration of a machine that runs `script` in a shell, with `more` on top.

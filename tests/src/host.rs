@@ -45,6 +45,20 @@ pub fn of(pid: u32, file: &str) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// Whether a control group holds the process.
+#[must_use]
+pub fn is_frozen(pid: u32) -> bool {
+    let trees = testkit::place::cgroup_trees();
+    let groups = of(pid, "cgroup");
+    let groups = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)?.strip_prefix('/'));
+    groups.flat_map(|group| trees.iter().map(move |tree| tree.join(group))).any(|dir| {
+        let says = |file: &str, word: &str| {
+            fs::read_to_string(dir.join(file)).is_ok_and(|text| text.contains(word))
+        };
+        says("freezer.state", "FROZEN") || says("cgroup.events", "frozen 1")
+    })
+}
+
 fn pids() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc")
         .into_iter()

@@ -1,16 +1,18 @@
 //! How long a virtual machine takes to fall asleep and to wake, by depth, by its RAM, and by how much of
 //! it its programs have written.
 //!
-//! A wake is over when the guest has answered, with its clock set.
+//! A wake is over when the guest has answered, with its clock set. Beside both: QEMU's own way.
 
 use super::Setting;
 use crate::clock::{ms_between, now_ns};
-use crate::dormouse::Instance;
 use crate::dormouse::api::Api;
+use crate::options::Contender;
+use crate::qemu::Base;
 use crate::report::{Report, Row};
 use crate::stats::{Parts, Samples};
 use crate::words;
-use anyhow::Context as _;
+
+mod whole;
 
 /// Rounds of each.
 const ROUNDS: u32 = 10;
@@ -24,13 +26,8 @@ const DIRTY_MIB: [u32; 3] = [0, 16, 64];
 pub(super) fn run(setting: &Setting<'_>) -> anyhow::Result<Report> {
     let rounds = setting.options.rounds_or(ROUNDS);
     let pause_ms = setting.options.pause_ms;
-    let kernel = setting.options.guest_kernel.as_ref();
-    let kernel = kernel.context("virtual machines need a kernel: `--guest-kernel DIR`")?;
     let mut report = setting.report(&format!("{rounds} rounds, pauses of {pause_ms} ms"));
-    let kernel = format!("--guest-kernel={}", kernel.display());
-    let args = [kernel.as_str(), "--vms-ready=0,0"];
-    let name = "dormouse";
-    let instance = Instance::up_with(&setting.scratch, &setting.image, name, &[], &args)?;
+    let instance = setting.instance_with_vms("dormouse", "0,0")?;
     let mut api = instance.connect()?;
     for ram_mib in RAM_MIB {
         let id = api.create_vm(ram_mib)?;
@@ -44,6 +41,13 @@ pub(super) fn run(setting: &Setting<'_>) -> anyhow::Result<Report> {
         let sleeper = Sleeper::fresh(&mut api, &id, 0)?;
         report.rows.extend(sleeper.frozen(setting, rounds, &ram_mib.to_string())?);
         api.stop(&id)?;
+        let base = setting.invite(Contender::Floor, &mut report, || {
+            Base::of(&instance, &setting.scratch, ram_mib)
+        });
+        if let Some(base) = base {
+            words::tell(&format!("{ram_mib} MiB, saved whole"));
+            report.rows.extend(whole::rows(setting, &base, rounds, &format!("{ram_mib}_0"))?);
+        }
     }
     Ok(report)
 }

@@ -3,6 +3,8 @@
 //! All are measured by the reply: a virtual machine's own clock is not the host's. `dormouse` starts in a
 //! virtual machine that waits for it, warmed; `dormouse_miss` belongs to an instance that keeps none, so
 //! every start takes up the template anew.
+//!
+//! Beside them, in the same rounds: what QEMU alone asks for the same virtual machine, and Docker.
 
 use super::Setting;
 use crate::clock::{ms_between, now_ns};
@@ -12,7 +14,10 @@ use crate::report::{Report, Row};
 use crate::stats::{Parts, Samples};
 use crate::words;
 use anyhow::Context as _;
+use peers::Peer;
 use std::rc::Rc;
+
+mod peers;
 
 /// Rounds, over so many machines of each kind.
 const ROUNDS: u32 = 30;
@@ -31,30 +36,30 @@ pub(super) fn run(setting: &Setting<'_>) -> anyhow::Result<Report> {
     let rounds = setting.options.rounds_or(ROUNDS);
     let n_machines = setting.options.machines_or(N_MACHINES);
     let pause_ms = setting.options.pause_ms;
-    let kernel = setting.options.guest_kernel.as_ref();
-    let kernel = kernel.context("virtual machines need a kernel: `--guest-kernel DIR`")?;
     let what = format!("{rounds} rounds over {n_machines} machines each, pauses of {pause_ms} ms");
     let mut report = setting.report(&what);
-    let kernel = format!("--guest-kernel={}", kernel.display());
     let mut contenders = Vec::new();
     for (warm, rows) in INSTANCES {
         words::tell(&format!("starting dormouse with --vms-ready={warm}"));
-        let args = [kernel.clone(), format!("--vms-ready={warm}")];
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let name = rows[0].0;
-        let instance = Instance::up_with(&setting.scratch, &setting.image, name, &[], &args)?;
-        let instance = Rc::new(instance);
+        let instance = setting.instance_with_vms(rows[0].0, warm)?;
         for (name, engine) in rows {
             contenders.push(Contender::new(&instance, name, engine, n_machines, &mut report)?);
         }
     }
+    let cold = contenders.last().context("there are no contenders")?;
+    let mut peers = peers::all(setting, &mut report, &cold.instance)?;
     for round in 0..usize::try_from(rounds)? {
         words::tell(&format!("round {} of {rounds}", round + 1));
         for contender in &mut contenders {
             contender.start(setting, round)?;
         }
+        for peer in &mut peers {
+            peer.start(setting, round)?;
+        }
     }
-    report.rows = contenders.iter().map(Contender::row).collect();
+    let own = contenders.iter().map(Contender::row);
+    report.rows = own.chain(peers.iter().map(Peer::row)).collect();
+    report.add_ratios_to(WARM, &[peers::COLD_BOOT, peers::DOCKER_RUN]);
     Ok(report)
 }
 
@@ -63,7 +68,7 @@ struct Contender {
     name: &'static str,
     api: Api,
     /// Ends with the last one in it.
-    _instance: Rc<Instance>,
+    instance: Rc<Instance>,
     machines: Vec<String>,
     samples: Samples,
     split: Parts,
@@ -94,7 +99,7 @@ impl Contender {
             api.wait_for_warm_vm()?;
         }
         let (samples, split) = (Samples::default(), Parts::default());
-        Ok(Self { name, api, _instance: Rc::clone(instance), machines, samples, split })
+        Ok(Self { name, api, instance: Rc::clone(instance), machines, samples, split })
     }
 
     fn start(&mut self, setting: &Setting<'_>, round: usize) -> anyhow::Result<()> {

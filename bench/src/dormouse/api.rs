@@ -20,7 +20,7 @@ pub(crate) const WEB_PORT: u16 = 8080;
 const REQUESTS_MAX: u32 = 1_000;
 
 /// RAM of a machine in MiB: the smallest that a client may ask for.
-const MACHINE_RAM_MIB: u32 = 256;
+pub(crate) const MACHINE_RAM_MIB: u32 = 256;
 
 /// How often a create is repeated that lost a race.
 const CONFLICTS_MAX: u32 = 50;

@@ -32,9 +32,14 @@ impl CpuTimes {
 
 /// Proportional set size of `supervisor` and everything below, in MiB: shared pages count once.
 pub(crate) fn pss_mib(supervisor: u32) -> anyhow::Result<f64> {
+    pss_mib_of(&process::family(supervisor))
+}
+
+/// The same of these processes alone: what others have too counts as far as it is theirs.
+pub(crate) fn pss_mib_of(pids: &[u32]) -> anyhow::Result<f64> {
     let mut kib = 0.0;
-    for pid in process::family(supervisor) {
-        kib += pss_kib(pid).with_context(|| format!("cannot tell the RAM of process {pid}"))?;
+    for pid in pids {
+        kib += pss_kib(*pid).with_context(|| format!("cannot tell the RAM of process {pid}"))?;
     }
     Ok(kib / 1024.0)
 }
@@ -45,7 +50,7 @@ fn pss_kib(pid: u32) -> anyhow::Result<f64> {
     line.trim().trim_end_matches(" kB").parse().context("Pss is no number")
 }
 
-/// MiB that the files below `dir` take on disk.
+/// MiB that the files below `dir`, or one file, take on disk.
 pub(crate) fn disk_mib(dir: &Path) -> anyhow::Result<f64> {
     let bytes = blocks(dir).with_context(|| format!("cannot measure {}", dir.display()))?
         * STAT_BLOCK_BYTES;

@@ -5,6 +5,7 @@
 //! it would break what the caller was promised). Unknown fields are ignored and echoed.
 //! `docs/api-fields.md` has the table.
 
+mod deepen;
 mod echo;
 mod egress;
 mod files;
@@ -117,11 +118,13 @@ pub fn to_spec(config: &MachineConfig) -> Result<MachineSpec, Problem> {
         hostname: dns.and_then(|d| d.hostname.clone()).filter(|name| !name.is_empty()),
         dns: dns.map(dns_spec).unwrap_or_default(),
         engine: engine(config.engine.as_deref())?,
+        needs_kvm: false,
         services: services::services(config.services.as_deref().unwrap_or_default())?,
         checks: services::checks(config.checks.as_ref().unwrap_or(&BTreeMap::new()))?,
         is_hidden_in_dns: dns.and_then(|d| d.skip_registration).unwrap_or(false),
         egress: egress::policy(config.egress.as_ref())?,
         secrets: secrets::secrets(config)?,
+        deepen: deepen::deepen(config.deepen.as_ref())?,
     })
 }
 
@@ -263,6 +266,12 @@ fn dns_spec(dns: &Dns) -> DnsSpec {
     }
 }
 
+/// Whether the host is to choose the engine of a machine that is created.
+pub(crate) fn leaves_engine_open(config: &MachineConfig) -> bool {
+    config.engine.as_deref() == Some("auto")
+}
+
+/// That of the configuration; a container as long as the host has not chosen.
 fn engine(wish: Option<&str>) -> Result<EngineKind, Problem> {
     match wish {
         None | Some("" | "auto" | "container") => Ok(EngineKind::Container),

@@ -3,6 +3,7 @@
 //! Each has its own end in the store. One timer waits for the next of them; nothing is looked at in
 //! between.
 
+use crate::blocking::off_runtime;
 use crate::error::ControlError;
 use crate::inner::Inner;
 use disk::DiskStore;
@@ -23,8 +24,8 @@ const RETRY: Duration = Duration::from_secs(60);
 pub(crate) async fn expire_for_ever(inner: Arc<Inner>) {
     loop {
         let busy = Arc::clone(&inner);
-        let removed = tokio::task::spawn_blocking(move || expire_due(&busy.store, &busy.disks));
-        let next = match removed.await.unwrap_or_else(|panic| Err(bug(&panic))) {
+        let removed = off_runtime(move || expire_due(&busy.store, &busy.disks));
+        let next = match removed.await {
             Ok(next) => next.map(|at| wait_until(at, model::clock::now())),
             Err(error) => {
                 tracing::warn!(%error, "a checkpoint that has expired could not be removed");
@@ -33,10 +34,6 @@ pub(crate) async fn expire_for_ever(inner: Arc<Inner>) {
         };
         wait(next, &inner.checkpoint_kept).await;
     }
-}
-
-fn bug(panic: &tokio::task::JoinError) -> ControlError {
-    ControlError::Bug { message: panic.to_string() }
 }
 
 /// Waits until the next one expires, or there is a new one.

@@ -25,6 +25,7 @@ pub use selfhood::Export;
 
 pub(crate) use events::FollowerPlaces;
 
+use crate::blocking::off_runtime;
 use crate::checkpoints;
 use crate::error::ControlError;
 use crate::governor::Governor;
@@ -210,9 +211,7 @@ impl Control {
         work: impl FnOnce(&Inner) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || work(&inner))
-            .await
-            .unwrap_or_else(|panic| Err(ControlError::Bug { message: panic.to_string() }))
+        off_runtime(move || work(&inner)).await
     }
 }
 

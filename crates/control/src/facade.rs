@@ -25,6 +25,8 @@ pub struct CreateMachine {
     pub region: Option<String>,
     /// Parsed configuration.
     pub spec: MachineSpec,
+    /// The host chooses the engine: that of [`Self::spec`] does not count.
+    pub leaves_engine_open: bool,
     /// Configuration as the caller wrote it, echoed in answers.
     pub config: serde_json::Value,
     /// Prepare, but do not start.

@@ -20,6 +20,7 @@
 //! * `vms`: what virtual machines are copies of.
 
 mod app_secrets;
+mod blocking;
 mod capacity;
 mod checkpoints;
 pub mod control;
@@ -78,4 +79,4 @@ pub use pulls::ImageSettings;
 pub use recover::Parts;
 pub use store::EventsOf;
 pub use vault::SECRETS_KEY_FILE;
-pub use vms::{VmConfig, WarmStats};
+pub use vms::{Accel, VmConfig, WarmStats};

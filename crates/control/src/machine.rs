@@ -18,6 +18,7 @@ pub(crate) mod selfhood;
 mod shim_news;
 mod streams;
 mod task;
+mod thaw;
 mod timers;
 mod timings;
 

@@ -112,6 +112,7 @@ const fn word(cause: &Cause) -> &'static str {
         Cause::RestUntil => "rest_until",
         Cause::Idle { .. } => "idle",
         Cause::Excess { .. } => "excess",
+        Cause::Age { .. } => "age",
         Cause::RestartPolicy => "restart_policy",
         Cause::Schedule => "schedule",
         Cause::HostReboot => "host_reboot",

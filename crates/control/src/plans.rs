@@ -9,6 +9,7 @@ mod steps;
 
 pub(crate) use kinds::plan_of;
 
+use crate::blocking::off_runtime;
 use crate::error::ControlError;
 use crate::inner::Inner;
 use crate::machine::{Command, PlanEnd};
@@ -256,9 +257,7 @@ async fn run_once(inner: &Arc<Inner>, plan: &PlanRecord, name: &str) -> Result<(
     }
     let (inner, machine) = (Arc::clone(inner), plan.machine.clone());
     let (kind, name) = (plan.kind, name.to_owned());
-    tokio::task::spawn_blocking(move || steps::run(&inner, &machine, kind, &name))
-        .await
-        .unwrap_or_else(|panic| Err(ControlError::Bug { message: panic.to_string() }))
+    off_runtime(move || steps::run(&inner, &machine, kind, &name)).await
 }
 
 /// Stores how far a plan has come; one that destroys finds room also on a full disk.

@@ -253,14 +253,3 @@ impl Drop for Entry {
         }
     }
 }
-
-/// Runs `work` on a thread that may block.
-async fn off_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ControlError> + Send + 'static,
-) -> Result<T, ControlError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(bug(&panic)))
-}
-
-fn bug(panic: &tokio::task::JoinError) -> ControlError {
-    ControlError::Bug { message: panic.to_string() }
-}

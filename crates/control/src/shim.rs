@@ -5,4 +5,4 @@ pub(crate) mod orphans;
 mod pool;
 
 pub(crate) use link::{Link, LinkEvent};
-pub(crate) use pool::{ShimPool, ShimProcess};
+pub(crate) use pool::{ShimPool, ShimProcess, command};

@@ -8,28 +8,33 @@
 //! <data>/vm/guests/<digest>/    a kernel and its first file system
 //! <data>/vm/templates/<id>/     templates made of it
 //! <data>/vm/rehearsal/          the image of a start that is rehearsed
+//! <data>/vm/kvm.json            what a boot by KVM came to ([`accel`])
 //! ```
 
+mod accel;
 mod warm;
 
+pub(crate) use accel::Found;
+pub use shim_proto::shape::Accel;
 pub use warm::WarmStats;
 pub(crate) use warm::{WarmPool, WarmVm};
 
 use crate::error::{ControlError, sentence_of};
 use crate::inner::Inner;
 use crate::orders;
+use crate::shim;
 use disk::DiskStore;
-use model::spec::RootfsSpec;
-use model::{InstanceTag, SlotId};
+use model::spec::{GuestSize, RootfsSpec};
+use model::{BootId, InstanceTag, SlotId};
 use net::slot::{FIRST_HOST_ID, IDS_PER_SLOT, MAX_SLOTS};
-use shim_proto::shape::{Accel, Shape};
+use shim_proto::shape::Shape;
 use shim_proto::spec::{MonitorSpec, RehearsalSpec, TapSpec, TemplateSpec};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use vmm::delta;
 use vmm::guest_image::{GuestImage, Tool};
 use vmm::kernel::Kernel;
@@ -48,6 +53,8 @@ pub struct VmConfig {
     pub qemu_path: PathBuf,
     /// Where the kernel of guests lies: `/`, or a directory with an unpacked package.
     pub kernel_root: PathBuf,
+    /// What runs their code; found out by a boot when absent.
+    pub accel: Option<Accel>,
 }
 
 /// All templates of an instance.
@@ -59,6 +66,9 @@ pub(crate) struct Vms {
     init_path: PathBuf,
     netns_path: PathBuf,
     cgroup: String,
+    /// This boot of the host.
+    boot: BootId,
+    found: OnceLock<Found>,
     /// Locked while a template is made: one at a time is as fast as two.
     state: Mutex<State>,
 }
@@ -88,6 +98,8 @@ struct Source {
     qemu: String,
     /// Rate of the host's time stamp counter, in kHz.
     tsc_khz: u32,
+    /// Size in bytes of the disk of [`Self::rehearsal`].
+    disk_bytes: u64,
     rehearsal: RehearsalSpec,
 }
 
@@ -105,6 +117,8 @@ impl Vms {
             init_path: config.init_path.clone(),
             netns_path,
             cgroup: format!("dormouse-{instance}/template"),
+            boot: config.boot.clone(),
+            found: config.vm.accel.map_or_else(OnceLock::new, |accel| Found::told(accel).into()),
             state: Mutex::default(),
         }
     }
@@ -128,6 +142,20 @@ impl Vms {
                 "start the instance with `--guest-kernel DIR` if it lies elsewhere",
             ),
         }
+    }
+
+    /// The shape of a machine of this size here. Blocking, as [`Vms::accel`].
+    pub(crate) fn shape_of(
+        &self,
+        disks: &DiskStore,
+        size: GuestSize,
+    ) -> Result<Shape, ControlError> {
+        Ok(shape_of(size, self.accel(disks)?.accel))
+    }
+
+    /// The same, if it is known by now. Until then nothing waits for a run.
+    pub(crate) fn known_shape_of(&self, size: GuestSize) -> Option<Shape> {
+        Some(shape_of(size, self.known_accel()?))
     }
 
     /// The template for machines of `shape`, held from now on; made if there is none. `disks` are those
@@ -175,6 +203,7 @@ impl Vms {
     fn template_under(&self, disks: &DiskStore, dir: &Path) -> Result<TemplateSpec, ControlError> {
         let key = delta::key_of(dir).map_err(failed("use the RAM on disk"))?;
         let key = key.ok_or_else(|| unusable("there is none"))?;
+        let accel = self.accel(disks)?.accel;
         let mut state = self.lock();
         let held = state.held.values().chain(state.older.values());
         if let Some(template) = held.map(Template::spec).find(|spec| spec.id == key.template) {
@@ -186,6 +215,9 @@ impl Vms {
         let found = found.ok_or_else(|| unusable("its template is gone"))?;
         if found.qemu != qemu || found.processor != host_processor(found.shape.accel) {
             return Err(unusable("it was made by another QEMU, or on another processor"));
+        }
+        if found.shape.accel == Accel::Kvm && accel != Accel::Kvm {
+            return Err(unusable("it was made by KVM, which runs no guests here any more"));
         }
         let template = Template::open(&dir, &found).map_err(failed("use the template"))?;
         let spec = template.spec();
@@ -232,8 +264,15 @@ impl Vms {
                 .map_err(failed("prepare rehearsals"))?,
             disk_path: disks.ensure_template(RootfsSpec::default().size_gib)?,
         };
-        let (qemu, tsc_khz) = (self.qemu_version()?, vmm::tsc::host_khz());
-        let source = Source { image, qemu, tsc_khz, rehearsal };
+        let disk = fs::metadata(&rehearsal.disk_path);
+        let disk = disk.map_err(|e| ControlError::host("look at", &rehearsal.disk_path, e))?;
+        let source = Source {
+            image,
+            qemu: self.qemu_version()?,
+            tsc_khz: vmm::tsc::host_khz(),
+            disk_bytes: disk.len(),
+            rehearsal,
+        };
         self.prune(&source, disks);
         Ok(source)
     }
@@ -254,8 +293,8 @@ impl Vms {
         let keys = dirs.map(|dir| delta::key_of(&dir));
         let under: HashSet<String> = keys.flatten().flatten().map(|key| key.template).collect();
         let is_current = |key: &Key| {
-            let is_of_now = (key.guest.as_str(), key.qemu.as_str(), key.tsc_khz)
-                == (source.image.digest(), source.qemu.as_str(), source.tsc_khz);
+            let is_of_now = (key.guest.as_str(), key.qemu.as_str(), key.tsc_khz, key.disk_bytes)
+                == (source.image.digest(), source.qemu.as_str(), source.tsc_khz, source.disk_bytes);
             is_of_now || under.contains(&key.id())
         };
         let pruned = vmm::template::prune(&self.dir.join("templates"), is_current)
@@ -266,15 +305,9 @@ impl Vms {
     }
 
     fn open_or_make(&self, source: &Source, shape: Shape) -> Result<Template, ControlError> {
-        let dir = self.dir.join("templates");
-        let key = Key {
-            guest: source.image.digest().to_owned(),
-            qemu: source.qemu.clone(),
-            shape,
-            processor: host_processor(shape.accel),
-            tsc_khz: source.tsc_khz,
-        };
-        match Template::open(&dir, &key) {
+        let order = self.order(source, shape);
+        let Order { dir, key, .. } = &order;
+        match Template::open(dir, key) {
             Err(TemplateError::Absent) => {}
             Err(error @ TemplateError::Damaged { .. }) => {
                 tracing::warn!(%error, "the template is made again");
@@ -282,9 +315,24 @@ impl Vms {
             opened => return opened.map_err(failed("use the template of virtual machines")),
         }
         let began = std::time::Instant::now();
-        self.make(&Order {
-            dir: dir.clone(),
-            key: key.clone(),
+        self.make(&order)?;
+        let (id, took_ms) = (key.id(), began.elapsed().as_millis());
+        tracing::info!(template = id, took_ms, "a template of virtual machines was made");
+        Template::open(dir, key).map_err(failed("use the template of virtual machines"))
+    }
+
+    /// How a template for machines of `shape` is made.
+    fn order(&self, source: &Source, shape: Shape) -> Order {
+        Order {
+            dir: self.dir.join("templates"),
+            key: Key {
+                guest: source.image.digest().to_owned(),
+                qemu: source.qemu.clone(),
+                shape,
+                processor: host_processor(shape.accel),
+                tsc_khz: source.tsc_khz,
+                disk_bytes: source.disk_bytes,
+            },
             kernel_path: source.image.kernel(),
             initramfs_path: source.image.initramfs(),
             qemu_path: self.config.qemu_path.clone(),
@@ -292,17 +340,14 @@ impl Vms {
             uid: TEMPLATE_UID,
             cgroup: self.cgroup.clone(),
             rehearsal: source.rehearsal.clone(),
-        })?;
-        let (id, took_ms) = (key.id(), began.elapsed().as_millis());
-        tracing::info!(template = id, took_ms, "a template of virtual machines was made");
-        Template::open(&dir, &key).map_err(failed("use the template of virtual machines"))
+        }
     }
 
     /// Has the shim's binary make a template: engines live there.
     fn make(&self, order: &Order) -> Result<(), ControlError> {
         let text = serde_json::to_vec(order).expect("plain fields");
         let run = || {
-            let mut shim = Command::new(&self.shim_path)
+            let mut shim = shim::command(&self.shim_path)
                 .arg("template")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
@@ -322,9 +367,9 @@ impl Vms {
     }
 }
 
-/// The shape of a machine of this size. Only emulated processors for now.
-pub(crate) fn shape_of(size: model::spec::GuestSize) -> Shape {
-    Shape { ram_mib: size.memory_mib, n_cpus: size.cpus, accel: Accel::Tcg }
+/// The shape of a machine of this size.
+const fn shape_of(size: GuestSize, accel: Accel) -> Shape {
+    Shape { ram_mib: size.memory_mib, n_cpus: size.cpus, accel }
 }
 
 fn programs_in(dir: &Path) -> Vec<PathBuf> {

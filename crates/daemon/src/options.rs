@@ -1,7 +1,7 @@
 //! What an instance is told at its start.
 
 use anyhow::Context as _;
-use control::{ImageSettings, NotifySettings, VmConfig};
+use control::{Accel, ImageSettings, NotifySettings, VmConfig};
 use registry::trust::DOCKER_CERTS_DIR;
 use registry::{AllowList, Trust};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,6 +37,8 @@ pub struct UpOptions {
     pub init: Option<PathBuf>,
     /// Where the kernel of virtual machines lies: `/`, or a directory with an unpacked package.
     pub guest_kernel: PathBuf,
+    /// What runs the code of virtual machines; found out by a boot when absent.
+    pub accel: Option<Accel>,
     /// File with the id of the host's boot.
     pub boot_id_file: PathBuf,
     /// Slots kept ready: fewest and most.
@@ -131,6 +133,7 @@ impl UpOptions {
             shim: None,
             init: None,
             guest_kernel: PathBuf::from("/"),
+            accel: None,
             boot_id_file: PathBuf::from("/proc/sys/kernel/random/boot_id"),
             slots_ready: (4, 8),
             vms_ready: (1, 2),
@@ -161,6 +164,7 @@ impl UpOptions {
         args.extend(self.init.iter().map(|path| format!("--init={}", path.display())));
         let listen = || format!("--proxy-listen={}", self.proxy.listen);
         args.push(if self.proxy.is_on { listen() } else { "--no-proxy".to_owned() });
+        args.extend(self.accel.map(|accel| format!("--accel={}", accel.word())));
         args.extend(self.rate_limit.map(|factor| format!("--rate-limit={factor}")));
         args.extend(self.images.control_args());
         args.extend(self.allow_notify.iter().map(|server| format!("--allow-notify={server}")));
@@ -191,7 +195,8 @@ impl UpOptions {
 
     /// Where virtual machines come from.
     pub(crate) fn vm_config(&self) -> VmConfig {
-        VmConfig { qemu_path: QEMU.into(), kernel_root: self.guest_kernel.clone() }
+        let kernel_root = self.guest_kernel.clone();
+        VmConfig { qemu_path: QEMU.into(), kernel_root, accel: self.accel }
     }
 
     /// The shim's binary.

@@ -35,6 +35,9 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// Ports that the kernel is asked for, until one is free for both UDP and TCP.
+const MAX_PORTS_TRIED: usize = 64;
+
 /// Sockets on which questions come in.
 #[derive(Debug, Default)]
 pub struct Doors {
@@ -53,8 +56,8 @@ impl Doors {
     pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
         let mut doors = Self::default();
         for address in addresses {
-            let tcp = TcpListener::bind(address)?;
-            doors.udp.push(UdpSocket::bind(tcp.local_addr()?)?);
+            let (udp, tcp) = bind_pair(*address)?;
+            doors.udp.push(udp);
             doors.tcp.push(tcp);
         }
         Ok(doors)
@@ -69,6 +72,23 @@ impl Doors {
             udp: self.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?,
             tcp: self.tcp.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?,
         })
+    }
+}
+
+/// UDP and TCP on one port of `address`. A port that the kernel chose for TCP may be in use for
+/// UDP, as the source of anyone's question: then it is asked for another.
+fn bind_pair(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let n_tries = if address.port() == 0 { MAX_PORTS_TRIED } else { 1 };
+    // Held while more are asked for, so that no port is offered twice.
+    let mut tried = Vec::new();
+    loop {
+        let tcp = TcpListener::bind(address)?;
+        match UdpSocket::bind(tcp.local_addr()?) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tried.len() + 1 < n_tries => {
+                tried.push(tcp);
+            }
+            udp => return Ok((udp?, tcp)),
+        }
     }
 }
 

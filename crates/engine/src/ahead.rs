@@ -1,10 +1,11 @@
 //! What a pooled shim makes before it knows its run.
 
 use crate::bare::BareNamespace;
-use crate::cgroup::{DeviceProgram, Hierarchies};
+use crate::cgroup::{DeviceProgram, Devices, Hierarchies};
 use crate::container::seccomp;
 use crate::error::EngineError;
 use crate::sys::BpfInstruction;
+use shim_proto::shape::Accel;
 
 /// All that a container needs and that is the same for each of them.
 #[derive(Debug, Default)]
@@ -19,6 +20,16 @@ pub(crate) struct Made {
     pub(crate) filter: Vec<BpfInstruction>,
     /// What confines devices where v1 does not; `None` too where the kernel refuses it.
     pub(crate) devices: Option<DeviceProgram>,
+}
+
+impl Made {
+    /// What a monitor with such a processor may open.
+    pub(crate) fn devices_of(&self, accel: Accel) -> Devices<'_> {
+        match accel {
+            Accel::Kvm => Devices::AndKvm,
+            Accel::Tcg => Devices::OfMachine(self.devices.as_ref()),
+        }
+    }
 }
 
 impl Ahead {

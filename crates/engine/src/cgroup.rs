@@ -18,7 +18,7 @@ mod limits;
 mod make;
 
 pub use devices::DeviceGuard;
-pub(crate) use devices::DeviceProgram;
+pub(crate) use devices::{DeviceProgram, Devices};
 pub(crate) use hierarchies::Hierarchies;
 
 use crate::error::EngineError;

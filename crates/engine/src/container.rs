@@ -32,7 +32,7 @@ pub use reap::reap;
 
 use crate::ahead::Ahead;
 use crate::capabilities;
-use crate::cgroup::{self, Cgroup};
+use crate::cgroup::{self, Cgroup, Devices};
 use crate::engine::{Capabilities, Engine, Running};
 use crate::error::EngineError;
 use crate::first_process::keep;
@@ -170,7 +170,7 @@ impl Engine for Container {
         let made = self.ahead.ensure()?;
         self.cgroup = Some(Cgroup::make(
             &made.hierarchies,
-            made.devices.as_ref(),
+            Devices::OfMachine(made.devices.as_ref()),
             &container.cgroup,
             &spec.limits,
             delegate_to,

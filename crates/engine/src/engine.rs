@@ -2,6 +2,7 @@
 
 use crate::error::EngineError;
 use shim_proto::RunSpec;
+use shim_proto::exit_file::Fault;
 use shim_proto::message::{Timing, Usage};
 use shim_proto::spec::Carried;
 use std::fmt::Debug;
@@ -28,6 +29,19 @@ pub trait Engine: Debug {
     /// As [`Engine::prepare`].
     fn go(&mut self) -> Result<Running, EngineError>;
 
+    /// Does what could wait until the program runs. Nobody waits for it.
+    ///
+    /// # Errors
+    /// Something is held longer than it need be.
+    fn settle(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Whose fault it is that the guest has died without a word, where more can be said about it.
+    fn fault(&mut self) -> Option<Fault> {
+        None
+    }
+
     /// Stops all processes of the run from running, until [`Engine::thaw`].
     ///
     /// # Errors
@@ -39,6 +53,11 @@ pub trait Engine: Debug {
     /// # Errors
     /// The processes may still be frozen; a repeat or [`Engine::kill`] helps.
     fn thaw(&mut self) -> Result<(), EngineError>;
+
+    /// Whether the guest's clock stands still while it is frozen.
+    fn stops_clock(&self) -> bool {
+        false
+    }
 
     /// Puts the RAM of the run, which is frozen, on disk, with `carried` beside it. Afterwards it can only be
     /// taken down; a later run with the same name begins with [`Engine::prepare`] where this one ends.

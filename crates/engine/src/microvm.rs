@@ -43,6 +43,7 @@ use rehearsal::Stage;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use shim_proto::RunSpec;
+use shim_proto::exit_file::Fault;
 use shim_proto::message::{Timing, Usage};
 use shim_proto::shape::{Accel, Shape};
 use shim_proto::spec::{Carried, EngineSpec, Limits, MicrovmSpec, MonitorSpec, WarmSpec};
@@ -78,6 +79,10 @@ pub struct Microvm {
     risen: Option<Carried>,
     /// Its RAM is no copy of a template.
     has_own_ram: bool,
+    /// The monitor still holds the files of the rehearsal.
+    has_first_files: bool,
+    /// Size that its kernel takes its disk for.
+    known_disk_bytes: u64,
     ram_limit_bytes: u64,
     /// CPU time that was used for nobody, in microseconds.
     rehearsed_us: u64,
@@ -99,6 +104,8 @@ impl Microvm {
             bed: None,
             risen: None,
             has_own_ram: false,
+            has_first_files: false,
+            known_disk_bytes: 0,
             ram_limit_bytes: 0,
             rehearsed_us: 0,
             earlier_us: 0,
@@ -122,6 +129,7 @@ impl Microvm {
         monitor.cont()?;
         stage.rehearse(monitor)?;
         monitor.stop()?;
+        self.known_disk_bytes = stage.disk_bytes();
         watch.lap("rehearsal");
         self.rehearsed_us = self.cgroup()?.cpu_us()?;
         self.warm = Some(spec.monitor.clone());
@@ -138,7 +146,7 @@ impl Microvm {
         let made = self.ahead.ensure()?;
         self.cgroup = Some(Cgroup::make(
             &made.hierarchies,
-            made.devices.as_ref(),
+            made.devices_of(spec.template.shape.accel),
             &spec.cgroup,
             &host_limits(limits, &spec.template),
             None,
@@ -201,6 +209,7 @@ impl Microvm {
         let of_monitor = self.start_monitor(&microvm.monitor, None, drives)?;
         watch.lap("vmm");
         self.take_up(&microvm.monitor)?;
+        self.known_disk_bytes = microvm.monitor.template.disk_bytes;
         watch.lap("load");
         let mut timings = watch.into_timings();
         timings.extend(of_monitor);
@@ -221,8 +230,8 @@ impl Microvm {
         cgroup.set_limits(&made.hierarchies, &microvm.monitor.cgroup, &limits)?;
         watch.lap("cgroup");
         let monitor = self.monitor("prepare")?;
-        monitor.exchange(Drive::Image, image)?;
-        monitor.exchange(Drive::Disk, disk)?;
+        monitor.exchange([(Drive::Image, image), (Drive::Disk, disk)])?;
+        self.has_first_files = true;
         watch.lap("exchange");
         Ok(watch.into_timings())
     }
@@ -316,10 +325,13 @@ impl Engine for Microvm {
             return self.running(watch.into_timings(), Some(Resumed { carried, entropy_base64 }));
         }
         let furnishing = self.furnishing.take().ok_or(EngineError::Order { verb: "go" })?;
+        let is_known = furnishing.disk_bytes == self.known_disk_bytes;
         let monitor = self.monitor("go")?;
         monitor.cont()?;
-        // Only a guest that runs hears of it.
-        monitor.resize(&Drive::Disk.node(), furnishing.disk_bytes)?;
+        if !is_known {
+            // Only a guest that runs hears of it.
+            monitor.resize(&Drive::Disk.node(), furnishing.disk_bytes)?;
+        }
         watch.lap("cont");
         let inside = furnish::furnish(monitor.another_channel()?, furnishing)?;
         watch.lap("furnish");
@@ -336,12 +348,27 @@ impl Engine for Microvm {
         self.lie_down(carried, is_called_off)
     }
 
+    fn settle(&mut self) -> Result<(), EngineError> {
+        if std::mem::take(&mut self.has_first_files) {
+            self.monitor("settle")?.drop_first_files()?;
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self) -> Option<Fault> {
+        self.monitor.as_mut().and_then(Monitor::fault)
+    }
+
     fn freeze(&mut self) -> Result<(), EngineError> {
         self.monitor("freeze")?.stop()
     }
 
     fn thaw(&mut self) -> Result<(), EngineError> {
         self.monitor("thaw")?.cont()
+    }
+
+    fn stops_clock(&self) -> bool {
+        true
     }
 
     fn kill(&mut self) -> Result<(), EngineError> {
@@ -386,6 +413,7 @@ impl Engine for Microvm {
         self.rehearsed_us = 0;
         self.furnishing = None;
         self.risen = None;
+        self.has_first_files = false;
         note(self.cgroup.take().map_or(Ok(()), |mut cgroup| cgroup.remove()));
         // Last: who waits for it may make a cgroup of the same name.
         self.disk = None;

@@ -26,6 +26,23 @@ pub(crate) fn end(pidfd: &OwnedFd) -> Result<(), EngineError> {
     }
 }
 
+/// How a process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+/// How a child has ended that nobody has reaped yet; it is left to be reaped.
+pub(crate) fn ended(pidfd: &OwnedFd) -> Option<Ended> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    let status = waitid(WaitId::PidFd(pidfd.as_fd()), options).ok()??;
+    let killed = status.terminating_signal().map(Ended::Killed);
+    killed.or_else(|| status.exit_status().map(Ended::Exited))
+}
+
 /// Waits until `fd` can be read; `false` when the deadline comes first.
 pub(crate) fn wait_readable(fd: impl AsFd, deadline: Instant) -> Result<bool, EngineError> {
     loop {

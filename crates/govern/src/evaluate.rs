@@ -13,7 +13,7 @@ mod decide;
 mod round;
 mod settle;
 
-pub(crate) use decide::{Shuts, decide};
+pub(crate) use decide::{Shuts, decide, fitted};
 
 use crate::limits::DECISION_BYTES_MAX;
 use crate::selfhood::Selfhood;
@@ -21,7 +21,6 @@ use crate::trace::TraceBody;
 use crate::verdict::{Candidate, Decision, Happened, Notify, Source, Stance, Verdict};
 use crate::view::View;
 use crate::write::{cut, listed};
-use decide::fitted;
 use model::admit::gates::{Shut, first_shut};
 use model::cause::CauseClass;
 use model::state::Rest;
@@ -49,7 +48,7 @@ pub fn evaluate(selfhood: &Selfhood, policy: &Policy, view: &View<'_>, now: Unix
         round.store(&mut next);
     }
     settle::mutes(&mut next, policy, &round, view);
-    let dues = view.dues();
+    let dues = view.dues(next.rested.as_ref().map(|rested| rested.at));
     let wanted = candidates::gather(&next, policy, &round, &rest, &dues, now);
     let gates = gate_facts(&next, view, &wanted, now);
     let shuts = shuts(view, &gates, &wanted, now);

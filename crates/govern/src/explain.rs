@@ -166,8 +166,13 @@ impl Scene<'_> {
 
     /// "by rule `idle` since 02:13", and what would bring it up.
     fn down_by(&self) -> String {
-        let since =
-            self.view.rested_at.map(|at| format!(" {}", self.since(at))).unwrap_or_default();
+        let deepened = self.deepened();
+        // Whoever comes deeper by age has slept before: what is told is when that rest began.
+        let rested = self.next_self().rested.as_ref();
+        let by_age = |cause: &Cause| deepened.is_some() || matches!(cause, Cause::Age { .. });
+        let began = rested.filter(|rested| by_age(&rested.cause)).map(|rested| rested.at);
+        let since = began.or(self.view.rested_at);
+        let since = since.map(|at| format!(" {}", self.since(at))).unwrap_or_default();
         let by = match (&self.next_self().rested, &self.verdict.stance) {
             (Some(rested), _) => format!("by {}", rested.cause.words()),
             (None, Stance::Down { by, .. } | Stance::Kept { by, .. }) => {
@@ -175,9 +180,18 @@ impl Scene<'_> {
             }
             (None, _) => self.ended().unwrap_or_default(),
         };
-        let being = format!("{by}{since}").trim_start().to_owned();
+        let deeper = deepened.map(|cause| format!(", on disk by {}", cause.words()));
+        let being = format!("{by}{since}{}", deeper.unwrap_or_default()).trim_start().to_owned();
         let waits = self.waits_for();
         if waits.is_empty() { being } else { format!("{being}; {waits}") }
+    }
+
+    /// Its age has put it on disk, after somebody else had put it to sleep.
+    fn deepened(&self) -> Option<&Cause> {
+        match &self.view.machine.state {
+            State::Suspended { cause: Some(cause @ Cause::Age { .. }), .. } => Some(cause),
+            _ => None,
+        }
     }
 
     /// Its program came to an end that nobody had asked for.
@@ -210,9 +224,11 @@ impl Scene<'_> {
                 reason
                     .map_or_else(|| source.to_string(), |h| format!("hold `{name}` ({})", h.reason))
             }
-            Source::Alarm(_) | Source::Message | Source::Autostop(_) | Source::Excess(_) => {
-                source.to_string()
-            }
+            Source::Alarm(_)
+            | Source::Message
+            | Source::Autostop(_)
+            | Source::Excess(_)
+            | Source::Age(_) => source.to_string(),
         }
     }
 
@@ -304,7 +320,18 @@ impl Scene<'_> {
         Some(format!("by {why} at {}{cold}", clock_text(wake.at, self.now, None)))
     }
 
-    /// The next alarm when that is what comes first, else the moment of the next look.
+    /// What its age does at this moment, if it does anything.
+    fn deepens_at(&self, at: UnixMs) -> Option<&'static str> {
+        let began = self.next_self().rested.as_ref().map(|rested| rested.at);
+        let dues = self.view.dues(began);
+        let due = dues.iter().find(|due| due.at == at && matches!(due.source, Source::Age(_)))?;
+        Some(match due.depth {
+            Depth::Stop => "stopped by its setting `deepen`",
+            Depth::Freeze | Depth::Suspend => "to disk by its setting `deepen`",
+        })
+    }
+
+    /// The next alarm or greater depth when that is what comes first, else the moment of the next look.
     fn next(&self) -> Option<NextThing> {
         let at = self.verdict.next_at?;
         let alarms = self.next_self().alarms.iter();
@@ -319,14 +346,11 @@ impl Scene<'_> {
                 ),
                 at: next,
             },
-            None => NextThing {
-                what: format!(
-                    "looked at again {} in {}",
-                    clock_text(at, self.now, None),
-                    in_text(at)
-                ),
-                at,
-            },
+            None => {
+                let what = self.deepens_at(at).unwrap_or("looked at again");
+                let (clock, wait) = (clock_text(at, self.now, None), in_text(at));
+                NextThing { what: format!("{what} {clock} in {wait}"), at }
+            }
         })
     }
 }

@@ -61,6 +61,8 @@ pub enum Source {
     Autostop(u64),
     /// Its services: the visitors of its app have needed fewer machines for so many milliseconds.
     Excess(u64),
+    /// Its setting `deepen`: it has slept for so many milliseconds.
+    Age(u64),
 }
 
 /// Somebody who wants something, and what became of that.
@@ -237,6 +239,7 @@ impl Source {
             (Self::Rule(rule) | Self::Hold(rule), _) => Cause::Rule { rule: rule.clone() },
             (Self::Autostop(after_ms), _) => Cause::Idle { after: Some(DurationMs(*after_ms)) },
             (Self::Excess(after_ms), _) => Cause::Excess { after: DurationMs(*after_ms) },
+            (Self::Age(after_ms), _) => Cause::Age { after: DurationMs(*after_ms) },
         }
     }
 }
@@ -255,6 +258,7 @@ impl fmt::Display for Source {
             Self::Excess(after_ms) => {
                 write!(f, "autostop after {} s with one machine too many", after_ms / 1000)
             }
+            Self::Age(after_ms) => write!(f, "`deepen` after {} s asleep", after_ms / 1000),
         }
     }
 }

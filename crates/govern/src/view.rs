@@ -2,8 +2,10 @@
 //!
 //! What it does not know is `None`, and unknown to every rule.
 
+use crate::evaluate::fitted;
 use crate::verdict::Source;
 use model::admit::LeaseHeld;
+use model::spec::deepen::Deepen;
 use model::{Depth, DurationMs, Machine, State, UnixMs};
 use serde_json::Value as Json;
 use std::fmt;
@@ -49,6 +51,8 @@ pub struct View<'a> {
     pub request: Option<Request<'a>>,
     /// What its services say about visitors who stay away; `None`: they do not care.
     pub autostop: Option<Autostop>,
+    /// When it sleeps deeper, by a setting of its configuration.
+    pub deepen: Option<Deepen>,
 }
 
 /// What the services of a machine say about visitors who stay away.
@@ -64,7 +68,7 @@ pub struct Autostop {
     pub surplus_since: Option<UnixMs>,
 }
 
-/// Something that the services want, and when.
+/// A rest that something besides rules wants, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) source: Source,
@@ -176,13 +180,35 @@ impl<'a> View<'a> {
             peers: &NoPeers,
             request: None,
             autostop: None,
+            deepen: None,
         }
     }
 
-    /// What its services want of it while it is up, and when.
-    pub(crate) fn dues(&self) -> Vec<Due> {
+    /// The rests that its services want while it is up, and its age while it sleeps, and when.
+    /// `rests_since` is when it began to fall asleep, if that was noted.
+    pub(crate) fn dues(&self, rests_since: Option<UnixMs>) -> Vec<Due> {
         let autostop = self.autostop.filter(|_| self.is_up());
-        autostop.iter().flat_map(|autostop| autostop.dues(self.started_at)).collect()
+        let services = autostop.iter().flat_map(|autostop| autostop.dues(self.started_at));
+        services.chain(self.ages(rests_since)).collect()
+    }
+
+    /// When it sleeps deeper than it does. What was frozen for want of room on the disk is to come up
+    /// as soon as there is some, and does not age.
+    fn ages(&self, rests_since: Option<UnixMs>) -> impl Iterator<Item = Due> {
+        let sleep = match &self.machine.state {
+            State::Suspended { depth, since, wake: None, .. } => Some((*depth, *since)),
+            _ => None,
+        };
+        let aging = sleep.filter(|_| !self.machine.state.is_pressed()).zip(self.deepen);
+        let (can_freeze, can_suspend) = (self.can_freeze, self.can_suspend);
+        aging.into_iter().flat_map(move |((now_at, came_at), deepen)| {
+            let since = rests_since.map_or(came_at, |began| began.min(came_at));
+            deepen.steps().filter_map(move |(depth, after)| {
+                let depth = fitted(depth, can_freeze, can_suspend);
+                let due = Due { source: Source::Age(after.0), depth, at: since.plus(after) };
+                (now_at < depth).then_some(due)
+            })
+        })
     }
 
     /// Whether its program runs.

@@ -25,11 +25,15 @@ pub enum ToGuest {
     Furnish(Box<Furnishing>),
     /// The machine has slept on a disk: set the clock, and begin the random numbers anew. Only on engines
     /// with a kernel of the guest's own, in an epoch of its own, and repeated until it is answered by
-    /// [`FromGuest::Resumed`].
+    /// [`FromGuest::Resumed`]; what comes after that is only answered again.
     Resume {
         /// Random bytes that nobody else gets, as base64; at most [`ENTROPY_MAX_BYTES`].
         entropy_base64: String,
     },
+    /// The machine has stood still in its RAM, and its clock with it: it is to ask what time it is. Or
+    /// it was to sleep on a disk and does not: its programs go on. Only on engines with a kernel of the
+    /// guest's own. Not answered, but heard before all that comes after it.
+    Thawed,
     /// What time it is: the answer to [`FromGuest::ClockAsked`].
     Clock {
         /// Unix nanoseconds at the moment of the answer.
@@ -102,8 +106,11 @@ pub enum Question {
         /// Longest wait in milliseconds, at most 60,000.
         timeout_ms: u32,
     },
-    /// Flush all file systems (`syncfs`).
-    Sync,
+    /// Have all programs stand still until [`ToGuest::Resume`] or [`ToGuest::Thawed`], on engines with a
+    /// kernel of the guest's own, and flush all file systems (`syncfs`). Asked before a sleep on a disk.
+    /// RAM that lies on a disk may have an init which knows only the flush: the word stays.
+    #[serde(rename = "sync")]
+    Quiesce,
 }
 
 /// From the guest init to the host (shim).
@@ -132,8 +139,8 @@ pub enum FromGuest {
         /// Release of the kernel.
         kernel: String,
     },
-    /// What time is it? Whoever was restored knows only when it was saved. Asked until an answer comes
-    /// fast enough to be right.
+    /// What time is it? Whoever was restored, or has stood still, knows only when that began. Asked until
+    /// an answer comes fast enough to be right.
     ClockAsked,
     /// Answer to [`ToGuest::Furnish`]: the file systems are mounted, the clock is right.
     Furnished {
@@ -351,7 +358,7 @@ pub struct Furnishing {
 }
 
 /// What a guest has to set on its link. Nobody there asks or answers who has an address (no ARP, no
-/// neighbour discovery): both gateways are permanent neighbours.
+/// neighbour discovery): both ends have the same hardware address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkOrders {
     /// The machine's IPv4 address; its prefix has all 32 bits.
@@ -364,8 +371,6 @@ pub struct LinkOrders {
     pub gateway_v4: Ipv4Addr,
     /// Where the IPv6 default route leads; link-local.
     pub gateway_v6: Ipv6Addr,
-    /// Hardware address of both gateways.
-    pub gateway_mac: [u8; 6],
 }
 
 /// One named part of what took time.

@@ -1,14 +1,13 @@
 //! What the launcher says on the command line.
 //!
 //! ```text
-//! dormouse-init [--channel PATH] [--pid1-fd N]     be the machine's init
-//! dormouse-init pid1                               wait on fd 3 to become a program
-//! dormouse-init machine                            be the first process of a guest kernel
-//! dormouse-init rehearsal                          be a program that has nothing to do
+//! dormouse-init [--pid1-fd N]     be the machine's init
+//! dormouse-init pid1              wait on fd 3 to become a program
+//! dormouse-init machine           be the first process of a guest kernel
+//! dormouse-init rehearsal         be a program that has nothing to do
 //! ```
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// What to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,8 +25,6 @@ pub(crate) enum Mode {
 /// Options of the init of a machine.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// Path of a serial port; without it the channel is the socket on [`CHANNEL_FD`].
-    pub(crate) channel: Option<PathBuf>,
     /// Socket to the process that becomes PID 1 of a child namespace.
     pub(crate) pid1_fd: Option<i32>,
 }
@@ -53,9 +50,6 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Mode, W
             Some("rehearsal") if options == Options::default() && words.next().is_none() => {
                 return Ok(Mode::Rehearsal);
             }
-            Some("--channel") => {
-                options.channel = Some(words.next().ok_or(WrongArguments)?.into());
-            }
             Some("--pid1-fd") => {
                 let number = words.next().and_then(|word| word.to_str()?.parse().ok());
                 options.pid1_fd = Some(number.filter(|fd| *fd > CHANNEL_FD).ok_or(WrongArguments)?);
@@ -77,12 +71,8 @@ mod tests {
 
     #[test]
     fn arguments() {
-        let options = |channel: Option<&str>, pid1_fd| {
-            Ok(Mode::Init(Options { channel: channel.map(PathBuf::from), pid1_fd }))
-        };
-        check(&[], options(None, None));
-        check(&["--channel", "/dev/vport0p1"], options(Some("/dev/vport0p1"), None));
-        check(&["--pid1-fd", "4"], options(None, Some(4)));
+        check(&[], Ok(Mode::Init(Options { pid1_fd: None })));
+        check(&["--pid1-fd", "4"], Ok(Mode::Init(Options { pid1_fd: Some(4) })));
         check(&["pid1"], Ok(Mode::Pid1));
         check(&["machine"], Ok(Mode::Machine));
         check(&["rehearsal"], Ok(Mode::Rehearsal));

@@ -5,11 +5,9 @@ use guest_proto::{
     encode_message,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::time::Instant;
 
 /// Output of programs is read only while fewer bytes than this wait for the host: the log of a
@@ -60,13 +58,6 @@ impl HostChannel {
     pub(crate) fn socket(fd: OwnedFd) -> Result<Self, Lost> {
         crate::stdio::set_nonblocking(&fd).map_err(Lost::Failed)?;
         Ok(Self::new(fd, Decoder::for_socket()))
-    }
-
-    /// The serial port of a virtual machine.
-    pub(crate) fn serial(path: &Path) -> Result<Self, Lost> {
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(Lost::Failed)?;
-        Ok(Self::new(fd, Decoder::for_serial()))
     }
 
     /// The serial port of a virtual machine, from which `word` goes first: waits until the host has its

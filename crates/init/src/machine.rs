@@ -7,7 +7,8 @@
 //!                                      └──end of the program───────┘
 //! ```
 //!
-//! While it waits it holds nothing that two of the restored must not share: no socket, no random bytes.
+//! While it waits it holds nothing that two of the restored must not share: no socket that leads anywhere, no
+//! random bytes.
 //! In between it runs a program as in a container ([`crate::supervisor`]). It never returns: the kernel
 //! would panic.
 //!
@@ -17,6 +18,7 @@
 use crate::host::HostChannel;
 use crate::start_error::text;
 use crate::supervisor;
+use crate::sys;
 use guest_proto::{FromGuest, Furnishing, LinkOrders};
 use laps::Laps;
 use rustix::io::Errno;
@@ -34,6 +36,7 @@ mod limits;
 mod link;
 mod modules;
 mod port;
+mod programs;
 mod root;
 mod second;
 mod settings;
@@ -58,6 +61,7 @@ pub(crate) struct Machine {
     /// The root that the kernel booted from.
     bare_root: OwnedFd,
     staged: staged::Staged,
+    programs: programs::Programs,
     card: link::Card,
     state: State,
 }
@@ -98,15 +102,20 @@ fn live() -> Result<(), Failure> {
 /// From the kernel's start to a machine that waits.
 fn begin() -> Result<(HostChannel, Machine), Failure> {
     console::reserve().map_err(Failure::of("open the root"))?;
-    let staged = staged::Staged::mount()?;
+    let (staged, groups) = staged::Staged::mount()?;
     console::take().map_err(Failure::of("open the console"))?;
     settings::write()?;
     modules::load()?;
+    settings::write_for_disks();
+    // One that runs on costs the host some power, and the machine nothing.
+    sys::interval_timer::stop().ok();
     let card = link::Card::make_ready()?;
     limits::raise().map_err(Failure::of("raise the limits of programs"))?;
     let bare_root = last::open_root().map_err(Failure::of("open the root"))?;
+    let programs =
+        programs::Programs::begin(groups).map_err(Failure::of("make a group for programs"))?;
     let host = port::wait_for_host()?;
-    Ok((host, Machine { bare_root, staged, card, state: State::Waits }))
+    Ok((host, Machine { bare_root, staged, programs, card, state: State::Waits }))
 }
 
 impl Machine {
@@ -152,16 +161,46 @@ impl Machine {
         Ok(())
     }
 
+    /// Before a sleep on a disk: no program goes on until [`resume`](Self::resume) or
+    /// [`go_on`](Self::go_on). A machine whose programs cannot be held sleeps nevertheless.
+    pub(crate) fn hold_programs(&mut self) {
+        if let Err(failure) = self.programs.hold() {
+            tell(&failure.to_string());
+        }
+    }
+
+    /// Nobody can be started.
+    pub(crate) const fn holds_programs(&self) -> bool {
+        self.programs.are_held()
+    }
+
     /// After a sleep on a disk: time has gone on outside, and another may have been given the same random
-    /// numbers.
+    /// numbers. Programs go on when they find neither as it was.
     pub(crate) fn resume(
-        &self,
+        &mut self,
         entropy_base64: &str,
         host: &mut HostChannel,
     ) -> Result<(), Failure> {
         clock::set(host)?;
         entropy::take(entropy_base64)?;
+        self.programs.release()?;
         host.send(&FromGuest::Resumed);
+        // The host waits for this word, and for nothing that follows.
+        host.flush().map_err(|lost| Failure(format!("cannot reach the host: {lost}")))?;
+        self.programs.rejoin()
+    }
+
+    /// After it has stood still, or was to sleep and does not.
+    pub(crate) fn go_on(&mut self, host: &mut HostChannel) -> Result<(), Failure> {
+        if let Err(failure) = clock::set(host) {
+            // A host that does not say what time it is now may be busy: the machine runs on, with the
+            // time that it had.
+            tell(&failure.to_string());
+        }
+        if self.programs.are_held() {
+            self.programs.release()?;
+            self.programs.rejoin()?;
+        }
         Ok(())
     }
 

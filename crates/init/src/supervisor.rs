@@ -9,7 +9,7 @@ use crate::children;
 use crate::host::HostChannel;
 use crate::machine::{Failure, Machine};
 use crate::program::Program;
-use crate::questions::{Pending, processes, sockets};
+use crate::questions::{Answered, Pending, processes, sockets};
 use crate::start_error::StartError;
 use crate::stop::Stop;
 use crate::streams::Streams;
@@ -47,6 +47,8 @@ struct Supervisor {
     pending: Pending,
     /// Epoch of the last `Hello` that was accepted.
     greeted: Option<u32>,
+    /// Epoch of the last sleep on disk that is over.
+    resumed: Option<u32>,
     shutdown: Option<Shutdown>,
     /// One read of anything.
     buffer: Vec<u8>,
@@ -112,10 +114,7 @@ pub(crate) fn run_machine(host: HostChannel, machine: Machine) -> Option<(HostCh
 
 impl Supervisor {
     fn new(options: &Options) -> Result<Self, Stop> {
-        let host = match &options.channel {
-            Some(path) => HostChannel::serial(path)?,
-            None => HostChannel::socket(sys::take_inherited(CHANNEL_FD)?)?,
-        };
+        let host = HostChannel::socket(sys::take_inherited(CHANNEL_FD)?)?;
         let pid1 = options.pid1_fd.map(sys::take_inherited).transpose()?;
         Self::over(host, None, pid1)
     }
@@ -134,6 +133,7 @@ impl Supervisor {
             streams: Streams::default(),
             pending: Pending::default(),
             greeted: None,
+            resumed: None,
             shutdown: None,
             buffer: vec![0; DATA_MAX_BYTES],
         })
@@ -327,6 +327,7 @@ impl Supervisor {
             ToGuest::Hello { .. } | ToGuest::Clock { .. } => {}
             ToGuest::Furnish(furnishing) => self.furnish(&furnishing)?,
             ToGuest::Resume { entropy_base64 } => self.resume(&entropy_base64)?,
+            ToGuest::Thawed => self.go_on()?,
             ToGuest::Boot(orders) => {
                 self.boot(*orders);
                 self.conclude()?;
@@ -335,6 +336,11 @@ impl Supervisor {
             }
             ToGuest::Signal { signal } => self.program.signal(signal),
             ToGuest::Shutdown => self.shut_down(),
+            ToGuest::Exec { stream, .. } if self.holds_programs() => {
+                let (reason, message) =
+                    (StartFailure::Other, "the machine goes to sleep".to_owned());
+                self.host.send(&FromGuest::ExecFailed { stream, reason, message });
+            }
             ToGuest::Exec { stream, exec } => {
                 self.streams.exec(stream, &exec, self.program.surroundings(), &mut self.host);
             }
@@ -360,12 +366,36 @@ impl Supervisor {
     }
 
     fn resume(&mut self, entropy_base64: &str) -> Result<(), Stop> {
-        let Some(machine) = &self.machine else {
+        let Some(machine) = &mut self.machine else {
             self.host.send(&FromGuest::Unknown { what: "resume".to_owned() });
             return Ok(());
         };
+        let epoch = self.host.epoch();
+        if self.resumed == Some(epoch) {
+            // Said again before the answer came: nobody tells the time any more.
+            self.host.send(&FromGuest::Resumed);
+            return Ok(());
+        }
         let resumed = machine.resume(entropy_base64, &mut self.host);
+        self.resumed = Some(epoch);
         self.machine_done(resumed)
+    }
+
+    fn go_on(&mut self) -> Result<(), Stop> {
+        let Some(machine) = &mut self.machine else { return Ok(()) };
+        let goes_on = machine.go_on(&mut self.host);
+        self.machine_done(goes_on)
+    }
+
+    fn holds_programs(&self) -> bool {
+        self.machine.as_ref().is_some_and(Machine::holds_programs)
+    }
+
+    fn quiesce(&mut self, id: u64) -> Option<Answered> {
+        if let Some(machine) = &mut self.machine {
+            machine.hold_programs();
+        }
+        self.pending.flush(id)
     }
 
     /// A kernel that could not be made the machine that it is to be is of no use.
@@ -403,7 +433,7 @@ impl Supervisor {
             Question::WaitListening { port, timeout_ms } => {
                 self.pending.wait_listening(id, port, timeout_ms, Instant::now())
             }
-            Question::Sync => self.pending.flush(id),
+            Question::Quiesce => self.quiesce(id),
         };
         if let Some((id, answer)) = answered {
             self.host.send(&FromGuest::Answer { id, answer });

@@ -6,6 +6,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 
 #[cfg(not(test))]
 mod entry;
+pub(crate) mod interval_timer;
 pub(crate) mod namespaces;
 mod oom;
 pub(crate) mod random;

@@ -96,6 +96,11 @@ pub enum Cause {
         /// For how long they have.
         after: DurationMs,
     },
+    /// It has slept for long enough to sleep deeper, by a setting of its configuration.
+    Age {
+        /// For how long.
+        after: DurationMs,
+    },
     /// The restart policy.
     RestartPolicy,
     /// The schedule of its configuration, which is an alarm of the platform's.
@@ -143,7 +148,7 @@ pub enum CauseClass {
     Knock,
     /// Rule, alarm, message, peer, `rest until`, schedule.
     Governed,
-    /// Rest by rule or idleness.
+    /// Rest by rule, idleness or age.
     Rest,
     /// Stop, suspend, destroy by the API or the guest.
     ApiRest,
@@ -182,6 +187,7 @@ impl Cause {
                 | Self::RestUntil
                 | Self::Idle { .. }
                 | Self::Excess { .. }
+                | Self::Age { .. }
                 | Self::Schedule,
                 want,
             ) => match want {

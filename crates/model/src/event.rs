@@ -190,6 +190,19 @@ pub struct Exit {
     pub started_at: Option<UnixMs>,
     /// When it ended.
     pub exited_at: UnixMs,
+    /// What ended the machine itself, if it was not its program or an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// Whose fault the end of a machine is, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The guest's own, by its kernel.
+    Guest(String),
+    /// Of what the guest runs in.
+    Host(String),
 }
 
 impl Exit {
@@ -204,6 +217,7 @@ impl Exit {
             shim_lost: false,
             started_at,
             exited_at,
+            fault: None,
         }
     }
 

@@ -41,7 +41,7 @@ pub use admit::{Admission, GateFacts, Refused, admit, admit_call};
 pub use cause::{Cause, Depth, LeaseNonce, Want};
 pub use deadline::timers;
 pub use effect::{Effect, News, NewsKind, TimerKind};
-pub use event::{Event, Exit, RunSeed};
+pub use event::{Event, Exit, Fault, RunSeed};
 pub use ids::*;
 pub use resume::resume;
 pub use spec::MachineSpec;

@@ -3,6 +3,7 @@
 //! The wire form (`api::contract::MachineConfig`) is checked once and becomes this; nothing below
 //! the API parses text again.
 
+pub mod deepen;
 pub mod egress;
 pub mod secrets;
 pub mod service;
@@ -39,6 +40,9 @@ pub struct MachineSpec {
     pub dns: DnsSpec,
     /// Engine that runs it; resolved at create, never re-resolved.
     pub engine: EngineKind,
+    /// It is a virtual machine because KVM runs guests here, and is not to run without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_kvm: bool,
     /// What it serves.
     #[serde(default)]
     pub services: Vec<service::Service>,
@@ -54,6 +58,9 @@ pub struct MachineSpec {
     /// Which secrets of its app it gets.
     #[serde(default)]
     pub secrets: secrets::SecretsSpec,
+    /// When it sleeps deeper; as it fell asleep when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deepen: Option<deepen::Deepen>,
 }
 
 /// What to run and as whom.

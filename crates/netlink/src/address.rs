@@ -33,7 +33,8 @@ impl fmt::Display for Prefix {
 /// Puts the address on the link, or refreshes it; no duplicate detection, which costs 1.8 s.
 pub fn add_address(batch: &mut Batch, index: u32, prefix: Prefix) {
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
-    batch.push(RTM_NEWADDR, flags, &[], format!("add the address {prefix}"), |body| {
+    let doing = fmt::from_fn(move |f| write!(f, "add the address {prefix}"));
+    batch.push(RTM_NEWADDR, flags, &[], doing, |body| {
         body.raw(&ifaddr(index, prefix));
         let octets = octets(prefix.addr);
         body.attribute(IFA_LOCAL, &octets);
@@ -45,7 +46,8 @@ pub fn add_address(batch: &mut Batch, index: u32, prefix: Prefix) {
 /// Takes the address off the link, if it is there.
 pub fn delete_address(batch: &mut Batch, index: u32, prefix: Prefix) {
     let already: &[Errno] = &[Errno::ADDRNOTAVAIL];
-    batch.push(RTM_DELADDR, 0, already, format!("delete the address {prefix}"), |body| {
+    let doing = fmt::from_fn(move |f| write!(f, "delete the address {prefix}"));
+    batch.push(RTM_DELADDR, 0, already, doing, |body| {
         body.raw(&ifaddr(index, prefix));
         body.attribute(IFA_LOCAL, &octets(prefix.addr));
     });

@@ -75,6 +75,15 @@ pub fn set_hardware(batch: &mut Batch, name: &str, index: u32, mac: [u8; 6]) {
     });
 }
 
+/// Has nobody asked for neighbours on the link: as on an end of a [`VethPair`], what is sent goes to the
+/// link's own hardware address.
+pub fn set_no_arp(batch: &mut Batch, name: &str, index: u32) {
+    let doing = format!("have nobody asked for neighbours of {name}");
+    batch.push(RTM_NEWLINK, 0, &[], doing, |body| {
+        body.raw(&ifinfo(index, IFF_NOARP, IFF_NOARP));
+    });
+}
+
 /// Sets the link up, without a link-local IPv6 address of its own.
 pub fn set_up(batch: &mut Batch, name: &str, index: u32) {
     batch.push(RTM_NEWLINK, 0, &[], format!("configure the link {name}"), |body| {

@@ -2,6 +2,7 @@
 
 use crate::uapi::{NLA_F_NESTED, NLA_FLAGS, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST};
 use rustix::io::Errno;
+use std::fmt;
 
 /// Bytes of a message header: length, type, flags, sequence number, port.
 const HEADER_BYTES: usize = 16;
@@ -19,11 +20,17 @@ pub struct Batch {
 }
 
 /// What one message of a batch is for, and which refusal means that it was true already.
-#[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) doing: String,
+    /// In words, put together only when somebody wants to hear them.
+    pub(crate) doing: Box<dyn fmt::Display + Send>,
     pub(crate) already: &'static [Errno],
     start: usize,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({})", self.doing)
+    }
 }
 
 impl Batch {
@@ -44,11 +51,11 @@ impl Batch {
         kind: u16,
         flags: u16,
         already: &'static [Errno],
-        doing: String,
+        doing: impl fmt::Display + Send + 'static,
         body: impl FnOnce(&mut Body<'_>),
     ) {
-        let start = self.append(kind, flags | NLM_F_ACK, body);
-        self.requests.push(Request { doing, already, start });
+        let start = self.append(kind, flags, body);
+        self.requests.push(Request { doing: Box::new(doing), already, start });
     }
 
     /// Appends a message that the kernel acts on without a word.
@@ -70,12 +77,27 @@ impl Batch {
         start
     }
 
-    /// Numbers the messages from `first` on, so that answers find their request.
-    pub(crate) fn number(&mut self, first: u32) {
-        for (nth, request) in (0u32..).zip(&self.requests) {
-            let at = request.start + 8;
-            self.bytes[at..at + 4].copy_from_slice(&first.wrapping_add(nth).to_ne_bytes());
+    /// What the batch comes down to: its last request.
+    pub(crate) fn doing(&self) -> &dyn fmt::Display {
+        self.requests.last().map_or(&"", |request| &request.doing)
+    }
+
+    /// Numbers the requests from `first` on, so that answers find them, and asks for an answer to the last
+    /// one; returns its number.
+    ///
+    /// The kernel takes them in order and tells of each that it refuses, so that answer is the end of all.
+    pub(crate) fn number(&mut self, first: u32) -> u32 {
+        let mut last = first;
+        for (nth, request) in (0..).zip(&self.requests) {
+            last = first.wrapping_add(nth);
+            self.bytes[request.start + 8..][..4].copy_from_slice(&last.to_ne_bytes());
         }
+        if let Some(request) = self.requests.last() {
+            let flags = &mut self.bytes[request.start + 6..][..2];
+            let asked = u16::from_ne_bytes([flags[0], flags[1]]) | NLM_F_ACK;
+            flags.copy_from_slice(&asked.to_ne_bytes());
+        }
+        last
     }
 }
 

@@ -10,6 +10,7 @@ use crate::uapi::{
     RTM_NEWROUTE, RTN_UNICAST, RTN_UNREACHABLE, RTN_UNSPEC, RTNH_F_ONLINK, RTPROT_STATIC,
 };
 use rustix::io::Errno;
+use std::fmt;
 use std::net::IpAddr;
 
 /// Bytes of `struct rtmsg`.
@@ -44,7 +45,8 @@ pub fn add_route(batch: &mut Batch, route: &Route) {
         Target::Gateway(..) => (RTN_UNICAST, RT_SCOPE_UNIVERSE, RTNH_F_ONLINK),
         Target::Unreachable => (RTN_UNREACHABLE, RT_SCOPE_UNIVERSE, 0),
     };
-    let doing = format!("add the route to {}", route.to);
+    let to = route.to;
+    let doing = fmt::from_fn(move |f| write!(f, "add the route to {to}"));
     batch.push(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &[], doing, |body| {
         header(body, route.to, RTPROT_STATIC, scope, kind, flags);
         match route.target {
@@ -64,7 +66,8 @@ pub fn add_route(batch: &mut Batch, route: &Route) {
 /// Deletes the route to exactly `to` through the link `index`, if it is there.
 pub fn delete_route(batch: &mut Batch, to: Prefix, index: u32) {
     let already: &[Errno] = &[Errno::SRCH];
-    batch.push(RTM_DELROUTE, 0, already, format!("delete the route to {to}"), |body| {
+    let doing = fmt::from_fn(move |f| write!(f, "delete the route to {to}"));
+    batch.push(RTM_DELROUTE, 0, already, doing, |body| {
         header(body, to, 0, RT_SCOPE_NOWHERE, RTN_UNSPEC, 0);
         body.attribute(RTA_OIF, &index.to_ne_bytes());
     });

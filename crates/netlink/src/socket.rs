@@ -6,6 +6,7 @@ use crate::uapi::{NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -72,17 +73,18 @@ impl Socket {
     /// # Errors
     /// [`Error::Refused`] or [`Error::Answer`].
     pub fn apply(&mut self, mut batch: Batch) -> Result<()> {
-        let Some(last) = batch.requests.last() else { return Ok(()) };
-        let doing = last.doing.clone();
-        let first = self.send(&mut batch, &doing)?;
-        let mut n_open = batch.requests.len();
+        if batch.requests.is_empty() {
+            return Ok(());
+        }
+        let (first, last) = self.send(&mut batch)?;
         let mut refusal = None;
-        while n_open > 0 {
-            self.receive(&doing, |answer| {
+        let mut is_done = false;
+        while !is_done {
+            self.receive(batch.doing(), |answer| {
                 let nth = usize::try_from(answer.sequence.wrapping_sub(first)).ok();
                 let request = nth.and_then(|nth| batch.requests.get(nth));
                 let (Some(request), NLMSG_ERROR) = (request, answer.kind) else { return Ok(()) };
-                n_open = n_open.saturating_sub(1);
+                is_done |= answer.sequence == last;
                 match error_of(answer) {
                     Some(errno) if !request.already.contains(&errno) => {
                         refusal.get_or_insert_with(|| refused(&request.doing, errno));
@@ -103,8 +105,8 @@ impl Socket {
         mut batch: Batch,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Option<T>> {
-        let request = batch.requests.pop().expect("one request");
-        let first = self.send_bytes(&mut batch.bytes, &request.doing)?;
+        let (first, _) = self.send(&mut batch)?;
+        let request = batch.requests.last().expect("one request");
         let mut found = None;
         let mut is_done = false;
         while !is_done {
@@ -136,8 +138,8 @@ impl Socket {
     /// # Panics
     /// The batch is empty.
     pub fn dump(&mut self, mut batch: Batch, mut item: impl FnMut(&[u8])) -> Result<()> {
-        let request = batch.requests.pop().expect("one request");
-        let first = self.send_bytes(&mut batch.bytes, &request.doing)?;
+        let (first, _) = self.send(&mut batch)?;
+        let request = batch.requests.last().expect("one request");
         let mut is_done = false;
         while !is_done {
             self.receive(&request.doing, |answer| {
@@ -157,24 +159,20 @@ impl Socket {
         Ok(())
     }
 
-    fn send(&mut self, batch: &mut Batch, doing: &str) -> Result<u32> {
+    /// Sends all of it; returns the numbers of the first and of the last request.
+    fn send(&mut self, batch: &mut Batch) -> Result<(u32, u32)> {
         let first = self.sequence.wrapping_add(1);
-        batch.number(first);
-        let n_requests = u32::try_from(batch.requests.len()).unwrap_or(u32::MAX);
-        self.sequence = self.sequence.wrapping_add(n_requests);
+        self.sequence = batch.number(first);
         rustix::net::send(&self.fd, &batch.bytes, SendFlags::empty())
-            .map_err(|e| refused(doing, e))?;
-        Ok(first)
+            .map_err(|e| refused(batch.doing(), e))?;
+        Ok((first, self.sequence))
     }
 
-    fn send_bytes(&mut self, bytes: &mut [u8], doing: &str) -> Result<u32> {
-        self.sequence = self.sequence.wrapping_add(1);
-        bytes[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
-        rustix::net::send(&self.fd, bytes, SendFlags::empty()).map_err(|e| refused(doing, e))?;
-        Ok(self.sequence)
-    }
-
-    fn receive(&self, doing: &str, mut each: impl FnMut(Answer<'_>) -> Result<()>) -> Result<()> {
+    fn receive(
+        &self,
+        doing: &dyn fmt::Display,
+        mut each: impl FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<()> {
         let mut buffer = [0; RECEIVE_BYTES];
         let (len, _) = rustix::net::recv(&self.fd, &mut buffer[..], RecvFlags::empty())
             .map_err(|e| refused(doing, e))?;
@@ -194,10 +192,10 @@ fn error_of(answer: Answer<'_>) -> Option<Errno> {
     (negated != 0).then(|| Errno::from_raw_os_error(negated.saturating_neg()))
 }
 
-fn refused(doing: &str, errno: Errno) -> Error {
-    Error::Refused { doing: doing.to_owned(), source: errno }
+fn refused(doing: &dyn fmt::Display, errno: Errno) -> Error {
+    Error::Refused { doing: doing.to_string(), source: errno }
 }
 
-fn cut_short(doing: &str) -> Error {
-    Error::Answer { doing: doing.to_owned() }
+fn cut_short(doing: &dyn fmt::Display) -> Error {
+    Error::Answer { doing: doing.to_string() }
 }

@@ -1,7 +1,7 @@
 //! Numbers of the kernel's routing netlink interface, under the kernel's names.
 //!
 //! Source: `linux/netlink.h`, `linux/rtnetlink.h`, `linux/if_link.h`, `linux/if_addr.h`,
-//! `linux/neighbour.h`, `linux/veth.h`, `linux/if.h`.
+//! `linux/veth.h`, `linux/if.h`.
 
 pub(crate) const NLM_F_REQUEST: u16 = 0x1;
 pub(crate) const NLM_F_ACK: u16 = 0x4;
@@ -22,8 +22,6 @@ pub(crate) const RTM_GETADDR: u16 = 22;
 pub(crate) const RTM_NEWROUTE: u16 = 24;
 pub(crate) const RTM_DELROUTE: u16 = 25;
 pub(crate) const RTM_GETROUTE: u16 = 26;
-
-pub(crate) const RTM_NEWNEIGH: u16 = 28;
 
 pub(crate) const IFF_UP: u32 = 0x1;
 pub(crate) const IFF_NOARP: u32 = 0x80;
@@ -60,10 +58,6 @@ pub(crate) const RTN_UNSPEC: u8 = 0;
 pub(crate) const RTN_UNICAST: u8 = 1;
 pub(crate) const RTN_UNREACHABLE: u8 = 7;
 pub(crate) const RTNH_F_ONLINK: u32 = 4;
-
-pub(crate) const NDA_DST: u16 = 1;
-pub(crate) const NDA_LLADDR: u16 = 2;
-pub(crate) const NUD_PERMANENT: u16 = 0x80;
 
 /// Set on attribute kinds that hold attributes.
 pub(crate) const NLA_F_NESTED: u16 = 0x8000;

@@ -32,7 +32,23 @@ pub struct ExitRecord {
     pub cpu_us: u64,
     /// Why the run could not be brought up, when it could not: code and sentence.
     pub start_failed: Option<(String, String)>,
+    /// What ended the machine itself, if it was not its program or an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
 }
+
+/// Whose fault the end of a machine is, in a sentence of at most [`FAULT_MAX_BYTES`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The guest's own, by its kernel.
+    Guest(String),
+    /// Of what the guest runs in.
+    Host(String),
+}
+
+/// Largest sentence about a fault.
+pub const FAULT_MAX_BYTES: usize = 1024;
 
 /// Largest exit file that is read: a record with a message of 4 KiB fits four times.
 pub const EXIT_FILE_MAX_BYTES: u64 = 16 * 1024;
@@ -123,6 +139,7 @@ mod tests {
             exited_at: 2_000,
             cpu_us: 42,
             start_failed: None,
+            fault: None,
         }
     }
 

@@ -162,6 +162,8 @@ pub struct TemplateSpec {
     pub state_path: PathBuf,
     /// RAM in bytes that it takes on the host.
     pub resident_bytes: u64,
+    /// Size in bytes that its kernel takes a disk for, until it is told.
+    pub disk_bytes: u64,
     /// What it is called.
     pub id: String,
     /// Digest of its RAM: one that is made again has the same name and other content.

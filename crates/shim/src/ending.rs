@@ -7,7 +7,7 @@ use engine::{Engine as _, EngineError, Microvm};
 use guest_proto::message::Ended;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shim_proto::connection::{Connection, Filled};
-use shim_proto::exit_file::{self, ExitRecord};
+use shim_proto::exit_file::{self, ExitRecord, Fault};
 use shim_proto::{FromShim, RunSpec};
 use std::io;
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ const EXIT_FILE_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Most bytes read from the channel of a guest that is dead already: a full socket buffer.
 const LAST_WORDS_MAX_READS: usize = 1024;
+
+/// What is said of a guest init that does not speak our protocol.
+const NONSENSE: &str = "the guest init spoke nonsense";
 
 /// SIGKILL.
 const SIGKILL: i32 = 9;
@@ -48,6 +51,11 @@ pub(crate) enum Ending {
     GuestDied,
     /// The guest init does not speak our protocol.
     GuestBroken,
+    /// What the guest runs in cannot go on.
+    HostBroken {
+        /// For the user.
+        message: String,
+    },
     /// By order, or because the program's time to obey is over.
     Killed,
     /// Its RAM is on disk.
@@ -111,6 +119,7 @@ fn told(what: &str, result: Result<(), EngineError>) {
 
 /// Kills what is left, gives everything back, and says how it was.
 fn end_run(shim: &mut Shim, run: &mut Run, ending: Ending) -> ExitRecord {
+    let fault = fault(run, &ending);
     told("kill", run.engine.kill());
     let exited_at = model::clock::now().0;
     hear_last_words(run);
@@ -133,6 +142,23 @@ fn end_run(shim: &mut Shim, run: &mut Run, ending: Ending) -> ExitRecord {
         exited_at,
         cpu_us,
         start_failed,
+        // A program that has told of its end has ended the machine.
+        fault: fault.filter(|_| run.ended.is_none()),
+    }
+}
+
+/// Whose fault the end is, if it is somebody's.
+fn fault(run: &mut Run, ending: &Ending) -> Option<Fault> {
+    match ending {
+        Ending::GuestDied if run.stop.is_none() => run.engine.fault(),
+        Ending::GuestBroken => Some(Fault::Guest(NONSENSE.to_owned())),
+        Ending::HostBroken { message } => Some(Fault::Host(message.clone())),
+        Ending::Abandoned
+        | Ending::NotStarted { .. }
+        | Ending::Exited
+        | Ending::GuestDied
+        | Ending::Killed
+        | Ending::Suspended { .. } => None,
     }
 }
 
@@ -147,7 +173,10 @@ fn outcome(ended: Option<Ended>, ending: &Ending) -> (Option<i32>, Option<i32>) 
     match (ended, ending) {
         (Some(ended), _) => (ended.code, ended.signal),
         // With PID 1 the kernel kills all of its namespace.
-        (None, Ending::GuestDied | Ending::GuestBroken | Ending::Killed) => (None, Some(SIGKILL)),
+        (
+            None,
+            Ending::GuestDied | Ending::GuestBroken | Ending::HostBroken { .. } | Ending::Killed,
+        ) => (None, Some(SIGKILL)),
         (
             None,
             Ending::Abandoned
@@ -171,7 +200,8 @@ fn why_not_started(run: &Run, ending: Ending, ran_out_of_ram: bool) -> Option<(S
         _ if ran_out_of_ram => {
             because("out_of_ram", "the RAM does not suffice to start the machine")
         }
-        Ending::GuestBroken => because("guest_broken", "the guest init spoke nonsense"),
+        Ending::GuestBroken => because("guest_broken", NONSENSE),
+        Ending::HostBroken { message } => because("failed", &message),
         Ending::GuestDied => because("guest_died", "the guest init died before the program ran"),
         Ending::Exited | Ending::Killed | Ending::Suspended { .. } => None,
     }

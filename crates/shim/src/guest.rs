@@ -2,6 +2,7 @@
 
 use crate::ending::Ending;
 use crate::memory;
+use crate::note;
 use crate::shim::Shim;
 use crate::streams::Route;
 use guest_proto::message::StartFailure;
@@ -150,6 +151,9 @@ impl Shim {
         let init_pid = run.guest.as_ref().map_or(0, |guest| guest.pid);
         failpoint::hit("shim.started");
         self.tell(&FromShim::Started { init_pid, at, timings });
+        if let Some(Err(error)) = self.run.as_mut().map(|run| run.engine.settle()) {
+            note(&error.sentence());
+        }
         memory::trim();
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Run {
     /// It is on its way back.
     pub(crate) resuming: Option<Resuming>,
     is_frozen: bool,
+    /// Its programs stand still, or its clock has.
+    pub(crate) is_quiet: bool,
 }
 
 /// The guest init.
@@ -77,6 +79,7 @@ impl Run {
             suspending: None,
             resuming: None,
             is_frozen: false,
+            is_quiet: false,
             spec,
         }
     }
@@ -138,9 +141,10 @@ impl Run {
         self.suspending = None;
         self.stop = Some(Stop { deadline, forced: false });
         // A frozen program cannot obey. If it cannot be thawed, the deadline ends it.
-        if self.is_frozen && self.engine.thaw().is_ok() {
-            self.is_frozen = false;
+        if self.is_frozen {
+            self.thaw().ok();
         }
+        self.end_quiet();
         self.tell_guest(&ToGuest::Signal { signal });
     }
 
@@ -182,8 +186,16 @@ impl Run {
 
     pub(crate) fn thaw(&mut self) -> Result<(), EngineError> {
         self.engine.thaw()?;
-        self.is_frozen = false;
+        self.is_quiet |= std::mem::take(&mut self.is_frozen) && self.engine.stops_clock();
+        self.end_quiet();
         Ok(())
+    }
+
+    /// A guest that stood still, or whose programs do, goes on.
+    pub(crate) fn end_quiet(&mut self) {
+        if std::mem::take(&mut self.is_quiet) {
+            self.tell_guest(&ToGuest::Thawed);
+        }
     }
 
     pub(crate) fn usage(&mut self) -> Option<Usage> {

@@ -1,7 +1,7 @@
 //! Sleep on disk, and the way back.
 //!
 //! ```text
-//! Up ── Suspend ──► the guest flushes its file systems ──► stands still, is written down ──► (exit)
+//! Up ── Suspend ──► its programs stand still, it flushes ──► stands still, is written down ──► (exit)
 //!                     └─ Thaw, no answer, no room: Up
 //! Prepare, Go ──► Resuming ── Resumed ──► Up
 //! ```
@@ -76,7 +76,7 @@ impl Resuming {
 impl Shim {
     /// The first half: the guest is asked to flush.
     pub(crate) fn begin_suspend(&mut self) {
-        let Some(run) = self.run.as_mut().filter(|run| run.is_up()) else {
+        let Some(run) = self.run.as_mut().filter(|run| run.is_up() && run.stop.is_none()) else {
             return self.refuse("suspend", "not_running", "there is no running machine");
         };
         if run.suspending.is_some() {
@@ -89,13 +89,16 @@ impl Shim {
         run.part_with_daemon();
         let id = FLUSHED - run.n_suspends;
         run.n_suspends += 1;
-        run.tell_guest(&ToGuest::Ask { id, question: Question::Sync });
+        run.tell_guest(&ToGuest::Ask { id, question: Question::Quiesce });
+        run.is_quiet = true;
         run.suspending = Some(Suspending { question: id, deadline: Instant::now() + FLUSH_MAX });
     }
 
     /// A suspend that waits is not wanted any more.
     pub(crate) fn call_suspend_off(&mut self) {
-        if self.run.as_mut().and_then(|run| run.suspending.take()).is_some() {
+        let Some(run) = &mut self.run else { return };
+        if run.suspending.take().is_some() {
+            run.end_quiet();
             self.refuse_suspend(&EngineError::CalledOff);
         }
     }
@@ -138,7 +141,7 @@ impl Shim {
         let thawed = self.run.as_mut()?.thaw();
         self.refuse_suspend(error);
         // Nobody can use one that stands still for ever.
-        thawed.err().map(|_stuck| Ending::GuestBroken)
+        thawed.err().map(|stuck| Ending::HostBroken { message: stuck.sentence() })
     }
 
     fn refuse_suspend(&mut self, error: &EngineError) {
@@ -164,6 +167,7 @@ impl Shim {
         let run = self.run.as_mut()?;
         if run.suspending.is_some_and(|suspending| suspending.deadline <= now) {
             run.suspending = None;
+            run.end_quiet();
             self.refuse_suspend(&EngineError::Deadline {
                 what: "the guest's flush of its file systems",
                 limit: FLUSH_MAX,
@@ -220,10 +224,10 @@ impl Run {
         Ok(())
     }
 
-    /// Tells a guest that has come back what time it is. One that asks and does not listen is not answered.
+    /// Tells a guest what time it is. One that asks and does not listen is not answered.
     pub(crate) fn tell_time(&mut self) {
         let n_waiting = self.guest.as_ref().map_or(0, |guest| guest.channel.queued_bytes());
-        if self.resuming.is_some() && n_waiting < ANSWERS_MAX_BYTES {
+        if n_waiting < ANSWERS_MAX_BYTES {
             self.tell_guest(&ToGuest::Clock { unix_ns: engine::unix_ns() });
         }
     }

@@ -55,6 +55,9 @@ pub const OWN_BYTES_MAX: u64 = 96 << 20;
 /// Ticks of the timer in a second, as Debian's kernels have them.
 const JIFFIES_PER_S: u64 = 250;
 
+/// Those that work without a policy.
+const SECURITY_MODULES: &str = "landlock,lockdown,yama";
+
 /// Bytes of the guest's console that are kept: a panic of the kernel has about 4 KiB.
 const CONSOLE_BYTES: u32 = 64 << 10;
 
@@ -100,8 +103,7 @@ impl Drive {
     /// The node below it: the first file that it has, or the one put in its place.
     #[must_use]
     pub fn file_node(self, is_first: bool) -> BlockNode {
-        let which = if is_first { "file" } else { "new-file" };
-        BlockNode(format!("{}-{which}", self.name()))
+        BlockNode(file_node(self.name(), is_first))
     }
 
     /// The set with the descriptor of such a file. QEMU is started with those of the first.
@@ -120,6 +122,11 @@ impl Drive {
             Self::Disk => "disk",
         }
     }
+}
+
+/// The node of a file behind the disk with this name. Short: QEMU takes its time for each byte.
+fn file_node(disk: &str, is_first: bool) -> String {
+    format!("{disk}-{}", u8::from(!is_first))
 }
 
 /// Added to the number of a set for a file that is put in the place of the first.
@@ -169,18 +176,27 @@ pub fn arguments(shape: &Shape, purpose: Purpose) -> Vec<String> {
 /// What a guest's kernel is told; what stands behind `--` is for its first process.
 ///
 /// An emulated processor's kernel would measure its clocks against a timer that QEMU keeps waiting on a
-/// busy host, for ever; so it is told how fast they run ([`crate::tsc`]). Nor does an emulated processor run
-/// ahead of itself in the ways that the kernel's mitigations are about.
+/// busy host, for ever; so it is told how fast they run ([`crate::tsc`]), and that they can be relied on:
+/// else each that comes from a template would watch them for a second or two first, ticking, with no timer
+/// finer than a tick. Nor does an emulated processor run ahead of itself in
+/// the ways that the kernel's mitigations are about.
+///
+/// Nobody loads a policy for security modules in a guest, so those that need one are left out: each has a
+/// word in every system call. A processor that has to wait for the host has not locked up.
 fn kernel_words(accel: Accel, tsc_khz: u32) -> String {
     let clocks = match accel {
         Accel::Kvm => String::new(),
         Accel::Tcg => {
             // Ticks of the counter between two of the timer, by which the kernel waits for moments.
             let per_jiffy = u64::from(tsc_khz) * 1000 / JIFFIES_PER_S;
-            format!("tsc_early_khz={tsc_khz} lpj={per_jiffy} no_timer_check mitigations=off ")
+            format!(
+                "tsc_early_khz={tsc_khz} lpj={per_jiffy} tsc=reliable no_timer_check mitigations=off "
+            )
         }
     };
-    format!("console=ttyS0 loglevel=1 panic=-1 reboot=t {clocks}-- machine")
+    format!(
+        "console=ttyS0 loglevel=1 panic=-1 reboot=t lsm={SECURITY_MODULES} nowatchdog {clocks}-- machine"
+    )
 }
 
 fn accelerator(shape: &Shape) -> String {
@@ -216,8 +232,9 @@ fn disks(words: &mut Words, purpose: Purpose) {
         disk(words, drive.name(), drive.is_read_only());
     }
     for n in 0..N_VOLUMES {
-        nothing(words, &format!("volume{n}-file"));
-        disk(words, &format!("volume{n}"), false);
+        let volume = format!("volume{n}");
+        nothing(words, &file_node(&volume, true));
+        disk(words, &volume, false);
     }
 }
 
@@ -244,7 +261,8 @@ fn nothing(words: &mut Words, node: &str) {
 
 fn disk(words: &mut Words, node: &str, is_read_only: bool) {
     let mode = if is_read_only { "read-only=on" } else { "discard=unmap" };
-    words.option("-blockdev", &format!("driver=raw,node-name={node},file={node}-file,{mode}"));
+    let file = file_node(node, true);
+    words.option("-blockdev", &format!("driver=raw,node-name={node},file={file},{mode}"));
     words.option("-device", &format!("virtio-blk-device,drive={node}"));
 }
 

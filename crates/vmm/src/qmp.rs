@@ -4,7 +4,9 @@
 //! * `commands`: the commands that we use, with their types.
 //! * `lines`: lines in and out, with descriptors beside them.
 //!
-//! Events come at any time and are kept, in order, until somebody takes them.
+//! Events come at any time and are kept, in order, until somebody takes them. Answers come in the order of
+//! their commands, so neither has a number: QEMU reads commands byte by byte, each with several system
+//! calls, and their length is a good part of the time that they take.
 //!
 //! Source: QEMU's `docs/interop/qmp-spec.txt` and `docs/interop/qemu-qmp-ref`, version 7.2.
 
@@ -12,7 +14,7 @@ mod commands;
 mod error;
 mod lines;
 
-pub use commands::{BlockNode, Capability, FdSet, Migration, RunState};
+pub use commands::{BlockNode, Capability, FdSet, Migration, RunState, Swap};
 pub use error::QmpError;
 
 use lines::Lines;
@@ -27,17 +29,14 @@ use std::time::Instant;
 /// guest's.
 const EVENTS_MAX: usize = 256;
 
-/// Lines that are read before the answer to a command: events, and answers to commands that were given
-/// up.
-const LINES_PER_ANSWER_MAX: usize = 1024;
-
 /// A session with a QEMU.
 #[derive(Debug)]
 pub struct Qmp {
     lines: Lines,
     version: Version,
     events: VecDeque<Event>,
-    next_id: u64,
+    /// Answers that are still to come to commands that were given up.
+    n_late: u32,
 }
 
 /// Version of a QEMU: what it has saved, only the same one reads.
@@ -78,11 +77,9 @@ enum Said {
     },
     Return {
         r#return: Value,
-        id: Option<u64>,
     },
     Error {
         error: Refusal,
-        id: Option<u64>,
     },
 }
 
@@ -117,8 +114,8 @@ impl Qmp {
             }
             _ => return Err(QmpError::Garbage { what: "no greeting".to_owned() }),
         };
-        let mut session = Self { lines, version, events: VecDeque::new(), next_id: 0 };
-        session.execute(WHAT, json!({}), &[], deadline)?;
+        let mut session = Self { lines, version, events: VecDeque::new(), n_late: 0 };
+        session.execute(WHAT, None, &[], deadline)?;
         Ok(session)
     }
 
@@ -136,33 +133,27 @@ impl Qmp {
     fn execute(
         &mut self,
         command: &'static str,
-        arguments: Value,
+        arguments: Option<Value>,
         fds: &[BorrowedFd<'_>],
         deadline: Instant,
     ) -> Result<Value, QmpError> {
-        let id = self.next_id;
-        self.next_id += 1;
-        let line = json!({"execute": command, "arguments": arguments, "id": id});
+        let line = match arguments {
+            Some(arguments) => json!({"execute": command, "arguments": arguments}),
+            None => json!({"execute": command}),
+        };
         self.lines.send(command, &line.to_string(), fds, deadline)?;
-        for _ in 0..LINES_PER_ANSWER_MAX {
-            match parse(&self.lines.next(command, deadline)?)? {
-                Said::Event { event, data } => self.keep(event, data)?,
-                Said::Return { r#return, id: Some(answered) } if answered == id => {
-                    return Ok(r#return);
-                }
-                Said::Error { error, id: Some(answered) } if answered == id => {
-                    let Refusal { class, desc } = error;
-                    return Err(QmpError::Refused { command, class, message: desc });
-                }
-                // To a command whose deadline has passed.
-                Said::Return { id: Some(late), .. } | Said::Error { id: Some(late), .. }
-                    if late < id => {}
-                Said::Return { .. } | Said::Error { .. } | Said::Greeting { .. } => {
-                    return Err(QmpError::Garbage { what: "an answer to nothing".to_owned() });
-                }
+        loop {
+            let line = self.lines.next(command, deadline).inspect_err(|error| {
+                self.n_late += u32::from(matches!(error, QmpError::Deadline { .. }));
+            })?;
+            if let Some(answer) = self.answer_in(&line)? {
+                return answer.map_err(|Refusal { class, desc }| QmpError::Refused {
+                    command,
+                    class,
+                    message: desc,
+                });
             }
         }
-        Err(QmpError::Garbage { what: format!("no answer to `{command}` among the events") })
     }
 
     /// The next event, if there is one without waiting. Call it until there is none whenever the socket
@@ -196,17 +187,24 @@ impl Qmp {
 
     /// A line that no command waits for.
     fn hear(&mut self, line: &[u8]) -> Result<(), QmpError> {
-        match parse(line)? {
-            Said::Event { event, data } => self.keep(event, data),
-            Said::Return { id: Some(late), .. } | Said::Error { id: Some(late), .. }
-                if late < self.next_id =>
-            {
-                Ok(())
-            }
-            Said::Return { .. } | Said::Error { .. } | Said::Greeting { .. } => {
-                Err(QmpError::Garbage { what: "an answer to nothing".to_owned() })
-            }
+        match self.answer_in(line)? {
+            None => Ok(()),
+            Some(_) => Err(answer_to_nothing()),
         }
+    }
+
+    /// The answer to the last command, if a line is one: not an event, which is kept, nor one to a
+    /// command that was given up.
+    fn answer_in(&mut self, line: &[u8]) -> Result<Option<Result<Value, Refusal>>, QmpError> {
+        let answer = match parse(line)? {
+            Said::Event { event, data } => return self.keep(event, data).map(|()| None),
+            Said::Return { r#return } => Ok(r#return),
+            Said::Error { error } => Err(error),
+            Said::Greeting { .. } => return Err(answer_to_nothing()),
+        };
+        let is_late = self.n_late > 0;
+        self.n_late = self.n_late.saturating_sub(1);
+        Ok((!is_late).then_some(answer))
     }
 
     fn keep(&mut self, name: String, data: Value) -> Result<(), QmpError> {
@@ -222,6 +220,10 @@ impl AsFd for Qmp {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lines.as_fd()
     }
+}
+
+fn answer_to_nothing() -> QmpError {
+    QmpError::Garbage { what: "an answer to nothing".to_owned() }
 }
 
 fn parse(line: &[u8]) -> Result<Said, QmpError> {

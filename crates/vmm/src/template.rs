@@ -48,6 +48,9 @@ pub struct Key {
     pub processor: String,
     /// Rate of the host's time stamp counter in kHz, which an emulated processor shows; else 0.
     pub tsc_khz: u32,
+    /// Size in bytes of the disk of the start that it has rehearsed, which its kernel takes for that of any
+    /// disk.
+    pub disk_bytes: u64,
 }
 
 /// A template to be made.
@@ -231,6 +234,7 @@ impl Template {
             ram_path: self.ram_path(),
             state_path: self.state_path(),
             resident_bytes: self.resident_bytes,
+            disk_bytes: self.key.disk_bytes,
             id: self.key.id(),
             ram_sha256: self.ram_sha256.clone(),
         }

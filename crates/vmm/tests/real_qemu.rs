@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vmm::qmp::{BlockNode, Capability, FdSet, Migration, Qmp, QmpError, RunState};
+use vmm::qmp::{BlockNode, Capability, FdSet, Migration, Qmp, QmpError, RunState, Swap};
 
 const QEMU: &str = "qemu-system-x86_64";
 
@@ -142,10 +142,11 @@ fn the_file_behind_a_disk_is_swapped_while_the_guest_runs() {
     let mut machine = Machine::start(&ram, false, &[]);
     let qmp = &mut machine.qmp;
     let node = |name: &str| BlockNode(name.to_owned());
+    let swap_to = |file| [Swap { raw: node("disk"), file: node(file), is_read_only: false }];
     qmp.cont(soon()).expect("it runs");
     qmp.add_fd(FdSet(1), one.as_fd(), soon()).expect("handed over");
     qmp.add_file_node(&node("one"), FdSet(1), false, soon()).expect("a node");
-    qmp.swap_file(&node("disk"), &node("one"), false, soon()).expect("swapped");
+    qmp.swap_files(&swap_to("one"), soon()).expect("swapped");
     // It is that file which grows, as the guest sees it.
     qmp.resize(&node("disk"), 3 << 20, soon()).expect("resized");
     assert_eq!(fs::metadata(path).expect("there").len(), 3 << 20);
@@ -153,10 +154,10 @@ fn the_file_behind_a_disk_is_swapped_while_the_guest_runs() {
     qmp.add_file_node(&node("other"), FdSet(2), false, soon()).expect("a node");
     let used = qmp.remove_node(&node("one"), soon());
     assert!(matches!(used, Err(QmpError::Refused { .. })), "{used:?}");
-    qmp.swap_file(&node("disk"), &node("other"), false, soon()).expect("swapped");
+    qmp.swap_files(&swap_to("other"), soon()).expect("swapped");
     qmp.remove_node(&node("one"), soon()).expect("nothing uses it");
     qmp.remove_fd(FdSet(1), soon()).expect("nothing has it open");
-    let gone = qmp.swap_file(&node("disk"), &node("one"), false, soon());
+    let gone = qmp.swap_files(&swap_to("one"), soon());
     assert!(matches!(gone, Err(QmpError::Refused { .. })), "{gone:?}");
 }
 

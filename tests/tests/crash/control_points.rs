@@ -3,10 +3,9 @@
 use crate::scenario::{Caller, STEPS, Setback, Step};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 use testkit::{Builder, Instance, report};
-use tests::fixture::expect_nothing_left;
+use tests::fixture::{copy_of_data, expect_nothing_left};
 
 /// Steps whose points are tried on a data directory made for each of them anew: the rest begins
 /// with a copy of what these leave.
@@ -27,7 +26,7 @@ fn whatever_was_acknowledged_survives_a_death_while_the_image_comes_in() {
 #[test]
 fn whatever_was_acknowledged_survives_a_death_in_a_machines_life() {
     let template = with_image();
-    let copy = || copy_of(template.path());
+    let copy = || copy_of_data(template.path());
     let points = points_passed(copy(), N_FIRST, STEPS.len());
     try_all("a life", &points, copy, N_FIRST, STEPS.len());
 }
@@ -38,17 +37,6 @@ fn with_image() -> TempDir {
     let mut caller = Caller::new(instance.dir());
     caller.go_on_until(&instance, N_FIRST).expect("nothing is planted");
     instance.into_dir()
-}
-
-pub(crate) fn copy_of(template: &Path) -> TempDir {
-    let dir = tempfile::Builder::new().prefix("dormouse-crash-").tempdir().expect("a directory");
-    let copied = Command::new("cp")
-        .args(["--archive", "--sparse=always", "--reflink=auto"])
-        .arg(template.join("data"))
-        .arg(dir.path())
-        .status();
-    assert!(copied.is_ok_and(|status| status.success()), "the data directory cannot be copied");
-    dir
 }
 
 fn caller_of(instance: &Instance, n_done: usize) -> Caller {

@@ -28,7 +28,10 @@ fn fill_at(n: usize) -> bool {
         match caller.go_on(&instance) {
             Ok(()) => return true,
             Err(Setback::Lost) => panic!("write {n}: control died at {:?}", caller.next_step()),
-            Err(Setback::Refused(reply)) => check_words(n, &caller, &reply),
+            Err(Setback::Refused(reply)) => {
+                check_words(n, &caller, &reply);
+                caller.check_sleep(&instance);
+            }
         }
     } else {
         assert_eq!(instance.wait_for_its_end(), Some(1), "write {n}");

@@ -1,7 +1,7 @@
 //! A machine is created from an image that is still in a registry: control dies at each point of
 //! that, the disk is full at each of its writes, the registry is slow, and many ask at once.
 
-use crate::control_points::{copy_of, expect_known_files};
+use crate::control_points::expect_known_files;
 use crate::pull_proxy::Proxy;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use std::thread;
 use tempfile::TempDir;
 use testkit::registry::{Access, Registry};
 use testkit::{Builder, Instance, Reply, image, report, wait};
-use tests::fixture::{config, destroy, expect_nothing_left};
+use tests::fixture::{config, copy_of_data, destroy, expect_nothing_left};
 
 /// Name of the machine.
 const NAME: &str = "pulled";
@@ -111,7 +111,7 @@ fn a_create_that_pulls_survives_a_death_at_each_of_its_points() {
     let registry = registry(&[]);
     let reference = registry.reference("busybox:1");
     let template = template();
-    let dir = copy_of(template.path());
+    let dir = copy_of_data(template.path());
     let log = dir.path().join("failpoints");
     let log_path = log.to_str().expect("a plain path").to_owned();
     let instance = Builder::default()
@@ -140,7 +140,7 @@ fn dies_and_goes_on(template: &Path, reference: &str, n: usize, point: &str) -> 
     let point = format!("point {n} ({point})");
     let mut instance = Builder::default()
         .unsupervised()
-        .in_dir(copy_of(template))
+        .in_dir(copy_of_data(template))
         .env("DORMOUSE_FAILPOINT", &n.to_string())
         .spawn();
     // What begins beside the listeners may pass its points before them, in another order each time.
@@ -175,7 +175,7 @@ fn a_full_disk_at_any_write_of_a_pull_is_told_and_the_next_pull_works() {
 fn fill_at(n: usize, template: &Path, reference: &str) -> bool {
     let mut instance = Builder::default()
         .unsupervised()
-        .in_dir(copy_of(template))
+        .in_dir(copy_of_data(template))
         .env("DORMOUSE_DISK_FULL", &n.to_string())
         .spawn();
     if !instance.listens_or_ends() {

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use testkit::{Instance, Reply, image, leftovers};
+use testkit::{Instance, Reply, image, leftovers, wait};
 use tests::fixture::events;
+use tests::host;
 
 /// Name of the machine, by which it is found when the answer to its creation was lost.
 const NAME: &str = "survivor";
@@ -245,6 +246,16 @@ impl Caller {
             "{under_way:?}: {state}, not one of {allowed:?}"
         );
         self.check_processes(instance, &id, &state, under_way);
+    }
+
+    /// Checks that a machine that is not said to be woken sleeps.
+    #[track_caller]
+    pub(crate) fn check_sleep(&self, instance: &Instance) {
+        let (Some(Step::Thaw), Some(init)) = (self.next_step(), self.init) else { return };
+        let id = self.machine().expect("it was created");
+        if events(instance, id).first().is_some_and(|event| event["type"] == "suspend") {
+            wait::eventually("it is frozen", || host::is_frozen(init).then_some(()));
+        }
     }
 
     fn check_processes(&self, instance: &Instance, id: &str, state: &str, under_way: Step) {

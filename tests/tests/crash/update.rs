@@ -1,13 +1,13 @@
 //! An update to another image and other egress rules: control dies at each point of it, its steps run
 //! twice and fail once.
 
-use crate::control_points::{copy_of, expect_known_files};
+use crate::control_points::expect_known_files;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 use testkit::{Builder, Instance, image, report};
-use tests::fixture::{config, destroy, started};
+use tests::fixture::{config, copy_of_data, destroy, started};
 use tests::rules;
 
 /// The steps of an update's plan, by the numbers at which they are reached.
@@ -79,7 +79,7 @@ fn points(log: &Path) -> Vec<String> {
 #[test]
 fn an_update_to_another_image_survives_a_death_at_each_of_its_points() {
     let (template, id) = template();
-    let dir = copy_of(template.path());
+    let dir = copy_of_data(template.path());
     let log = dir.path().join("failpoints");
     let log_path = log.to_str().expect("a plain path").to_owned();
     let instance = Builder::default()
@@ -108,7 +108,7 @@ fn an_update_to_another_image_survives_a_death_at_each_of_its_points() {
 fn dies_and_goes_on(template: &Path, id: &str, n: usize, point: &str) -> bool {
     let mut instance = Builder::default()
         .unsupervised()
-        .in_dir(copy_of(template))
+        .in_dir(copy_of_data(template))
         .env("DORMOUSE_FAILPOINT", &n.to_string())
         .spawn();
     // What begins beside the listeners may pass its points before them, in another order each time.
@@ -137,7 +137,7 @@ fn each_step_of_an_update_may_run_twice_and_fail_once() {
     faults.extend((1..=N_STEPS).map(|n| format!("fail-once:{n}")));
     for fault in faults {
         let instance = Builder::default()
-            .in_dir(copy_of(template.path()))
+            .in_dir(copy_of_data(template.path()))
             .env("DORMOUSE_STEP_FAULT", &fault)
             .start();
         assert!(update(&instance, &id), "{fault}");
@@ -150,7 +150,7 @@ fn an_update_that_cannot_be_done_is_taken_up_again_when_its_cause_has_gone() {
     let (template, id) = template();
     for step in ["update.image", "update.keep", "update.disk"] {
         let mut instance = Builder::default()
-            .in_dir(copy_of(template.path()))
+            .in_dir(copy_of_data(template.path()))
             .env("DORMOUSE_STEP_FAULT", &format!("fail-always:{step}"))
             .start();
         let body = json!({"config": other()});

@@ -2,14 +2,14 @@
 
 use crate::desk::{running, sleeper};
 use serde_json::json;
-use std::time::{Duration, Instant};
 use tests::fixture::with_busybox;
 
 /// Writes of the flood: several times what a machine may do at once.
 const FLOOD: usize = 2000;
 
-/// Longest a write to another machine may take meanwhile, on a host that is busy with the flood.
-const CALM: Duration = Duration::from_secs(2);
+/// Writes to another machine that find their way meanwhile: far fewer than do, and far more than if each
+/// waited for the flood.
+const MEANWHILE: usize = 10;
 
 #[test]
 fn a_guest_that_floods_its_memory_is_refused_and_nobody_else_notices() {
@@ -19,19 +19,16 @@ fn a_guest_that_floods_its_memory_is_refused_and_nobody_else_notices() {
     let script = format!(
         "seq {FLOOD} | xargs -P 16 -I@ dm set scratch.n=@ 2>&1 >/dev/null | grep -c '^dm: '"
     );
+    let mut n_meanwhile = 0;
     let said = std::thread::scope(|scope| {
         let flood = scope.spawn(|| flooder.sh(&script));
         while !flood.is_finished() {
-            let asked = Instant::now();
             other.know(&json!({"scratch.m": 1}));
-            assert!(
-                asked.elapsed() < CALM,
-                "a write to another machine took {:?}",
-                asked.elapsed()
-            );
+            n_meanwhile += 1;
         }
         flood.join().expect("the flood ends")
     });
+    assert!(n_meanwhile > MEANWHILE, "{n_meanwhile} writes to another machine in the whole flood");
     let n_refused: usize =
         said.lines().next().and_then(|line| line.parse().ok()).expect("a number");
     assert!(n_refused > 0, "none of {FLOOD} writes was refused: {said}");

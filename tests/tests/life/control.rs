@@ -11,8 +11,8 @@ use tests::fixture::{
 
 /// Longest time from the death of control until its successor has adopted a running machine.
 ///
-/// Ten times the aim: here two tests and perhaps a compiler share two cores.
-const ADOPTED_WITHIN: Duration = Duration::from_secs(2);
+/// No measure of speed, which is printed: more than this means that a timeout had to pass.
+const ADOPTED_WITHIN: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_machine_answers_all_the_while_when_control_is_killed_and_is_adopted() {

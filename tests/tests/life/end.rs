@@ -52,7 +52,7 @@ fn a_program_that_ignores_its_stop_is_killed_after_the_timeout() {
     stop(&instance, &id, &json!({"timeout": "1s"}));
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(1), "killed too early: {took:?}");
-    assert!(took < Duration::from_secs(10), "killed too late: {took:?}");
+    assert!(took < Duration::from_secs(30), "killed too late: {took:?}");
     let exit = &last_exit(&instance, &id)["exit_event"];
     assert_eq!(exit["requested_stop"], true);
     assert_eq!(exit["exit_code"], 137);
@@ -67,7 +67,7 @@ fn a_second_stop_with_sigkill_ends_a_stop_that_waits() {
     assert_eq!(instance.state(&id), "stopping");
     let began = Instant::now();
     stop(&instance, &id, &json!({"signal": "SIGKILL", "timeout": "1s"}));
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(60), "the first stop was waited for");
 }
 
 #[test]

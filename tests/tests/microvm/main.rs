@@ -2,6 +2,10 @@
 //!
 //! QEMU emulates their processor here, so each test boots a kernel once, for its template.
 
+mod accel;
+mod crash;
+mod crowd;
+mod hostile;
 mod life;
 mod refused;
 mod suspend;
@@ -32,10 +36,18 @@ fn house_with(warm: &str) -> Option<Instance> {
 /// As [`house_with`], with more arguments.
 #[track_caller]
 fn house_of(builder: Builder, warm: &str) -> Option<Instance> {
-    let kernel = format!("--guest-kernel={}", kernel()?.display());
-    let builder = builder.arg(&kernel).arg(&format!("--vms-ready={warm}"));
+    let builder = arguments(warm)?.iter().fold(builder, |builder, argument| builder.arg(argument));
     let probe = instance::binary("guest-probe");
     Some(fixture::with_image(builder, &[("bin/guest-probe", &probe)]))
+}
+
+/// Arguments of such an instance: emulated everywhere, so that a test is the same one on every host.
+fn arguments(warm: &str) -> Option<[String; 3]> {
+    Some([kernel_argument()?, format!("--vms-ready={warm}"), "--accel=tcg".to_owned()])
+}
+
+fn kernel_argument() -> Option<String> {
+    kernel().map(|kernel| format!("--guest-kernel={}", kernel.display()))
 }
 
 /// The directory of the unpacked kernel.

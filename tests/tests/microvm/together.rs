@@ -63,3 +63,30 @@ fn it_asks_about_itself_from_inside() {
     assert!(said.contains("calm"), "{said}");
     fixture::destroy(&instance, &id);
 }
+
+#[test]
+fn it_puts_itself_to_sleep_and_stops_itself() {
+    let Some(instance) = house() else { return };
+    let id = started(&instance, WAIT, &json!({}));
+    // Whoever says it is gone before the answer comes.
+    let later = |script: &str| {
+        let script = format!("setsid /bin/sh -c '{script}' >/dev/null 2>&1 </dev/null &");
+        drop(instance.sh(&id, &script));
+    };
+    let itself = "/v1/apps/$FLY_APP_NAME/machines/$FLY_MACHINE_ID";
+    for suspend in ["dm suspend".to_owned(), format!("{PROBE} api POST {itself}/suspend")] {
+        drop(instance.sh(&id, "echo here >/dev/shm/note"));
+        later(&suspend);
+        instance.wait_for(&id, "suspended");
+        let view = instance.get(&Instance::path(&id)).expect(200);
+        assert_eq!(view["sleep"]["depth"], "suspend", "{view}");
+        instance.start_machine(&id);
+        assert_eq!(instance.sh(&id, "cat /dev/shm/note").trim(), "here");
+    }
+    for stop in ["dm stop".to_owned(), format!("{PROBE} api POST {itself}/stop")] {
+        later(&stop);
+        instance.wait_for(&id, "stopped");
+        instance.start_machine(&id);
+    }
+    fixture::destroy(&instance, &id);
+}

@@ -12,7 +12,7 @@ const ONE: &str = "1,1";
 
 /// Waits until so many are warm.
 #[track_caller]
-fn wait_for_warm(instance: &Instance, n_warm: u32) {
+pub(crate) fn wait_for_warm(instance: &Instance, n_warm: u32) {
     wait::eventually(&format!("{n_warm} are warm"), || {
         (number(instance, "dormouse_warm_vms") == f64::from(n_warm)).then_some(())
     });
@@ -36,7 +36,7 @@ fn parts_of_start(instance: &Instance, id: &str) -> String {
 }
 
 /// Cgroups of virtual machines, whether they have a run or not.
-fn cgroups(instance: &Instance) -> Vec<PathBuf> {
+pub(crate) fn cgroups(instance: &Instance) -> Vec<PathBuf> {
     let trees = testkit::place::cgroup_trees();
     let dirs = trees.iter().map(|tree| tree.join(format!("dormouse-{}", instance.tag())));
     let entries = dirs.filter_map(|dir| fs::read_dir(dir).ok()).flatten();
@@ -47,7 +47,7 @@ fn cgroups(instance: &Instance) -> Vec<PathBuf> {
 }
 
 /// Processes in one of them.
-fn pids(dir: &Path) -> Vec<u32> {
+pub(crate) fn pids(dir: &Path) -> Vec<u32> {
     let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }

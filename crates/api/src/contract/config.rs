@@ -65,6 +65,9 @@ pub struct MachineConfig {
     /// The machine's policy document (our addition).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Value>,
+    /// When it sleeps deeper (our addition).
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object")]
+    pub deepen: Option<Deepen>,
     /// Where it may speak to beyond its own network (our addition).
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object")]
     pub egress: Option<Egress>,
@@ -197,6 +200,18 @@ pub struct StopConfig {
     /// Time to obey, at most 300 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<GoDuration>,
+}
+
+/// When a machine that sleeps goes deeper, counted from the moment it fell asleep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Deepen {
+    /// Its RAM goes to disk after so long, at least 1 s and at most 365 days (8760h).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspend_after: Option<GoDuration>,
+    /// It is stopped after so long; within the same bounds, and longer than `suspend_after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_after: Option<GoDuration>,
 }
 
 /// The machine's disk.

@@ -55,6 +55,10 @@ pub struct Machine<C = Value> {
     pub app_name: String,
     /// What runs it (our addition).
     pub engine: String,
+    /// What runs the code of a virtual machine: `kvm`, or `tcg` for a processor that is emulated (our
+    /// addition).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accel: Option<String>,
     /// Its IPv4 address in its private network (our addition).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_ipv4: Option<String>,

@@ -15,6 +15,9 @@ pub fn normalised(raw: &Value) -> Value {
     if let Some(stop) = config.get_mut("stop_config") {
         print_durations(stop, &["timeout"]);
     }
+    if let Some(deepen) = config.get_mut("deepen") {
+        print_durations(deepen, &["suspend_after", "stop_after"]);
+    }
     if let Some(Value::Object(checks)) = config.get_mut("checks") {
         checks.values_mut().for_each(print_check);
     }

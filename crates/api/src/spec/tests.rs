@@ -277,10 +277,37 @@ fn restart_stop_and_rootfs_are_read() {
 }
 
 #[test]
+fn the_ages_at_which_it_sleeps_deeper_are_read() {
+    let ages = |extra: Value| {
+        let deepen = accept(json!({"deepen": extra})).deepen;
+        deepen.map(|d| (d.suspend_after.map(|a| a.0), d.stop_after.map(|a| a.0)))
+    };
+    let both = json!({"suspend_after": "10m", "stop_after": "168h"});
+    assert_eq!(ages(both), Some((Some(600_000), Some(604_800_000))));
+    assert_eq!(ages(json!({"suspend_after": 1_000_000_000_u64})), Some((Some(1_000), None)));
+    assert_eq!(ages(json!({"stop_after": "8760h", "suspend_after": null})).expect("one").0, None);
+    assert_eq!(ages(json!({})), None);
+    assert_eq!(ages(json!(null)), None);
+    let check = |extra: Value, part: &str| {
+        refuse(json!({"deepen": extra}), 400, "invalid_deepen", part);
+    };
+    check(json!({"suspend_after": "0s"}), "config.deepen.suspend_after 0s");
+    check(json!({"suspend_after": "999ms"}), "999ms is not between 1s and 8760h");
+    check(json!({"stop_after": "-10s"}), "config.deepen.stop_after -10s");
+    check(json!({"stop_after": "8761h"}), "8761h0m0s");
+    check(json!({"suspend_after": "2h", "stop_after": "2h"}), "stop_after is not longer");
+    check(json!({"suspend_after": "2h", "stop_after": "1h"}), "stop_after is not longer");
+    refuse(json!({"deepen": {"stop_after": "7d"}}), 400, "wrong_type", "config.deepen.stop_after");
+    refuse(json!({"deepen": {"stop_after": true}}), 400, "wrong_type", "config.deepen.stop_after");
+    refuse(json!({"deepen": "10m"}), 400, "wrong_type", "config.deepen");
+}
+
+#[test]
 fn the_echo_keeps_unknown_fields_and_prints_durations() {
     let stored = normalised(&json!({
         "image": "demo", "env": null, "nonsense": {"x": [1]},
         "stop_config": {"timeout": 90_000_000_000_u64},
+        "deepen": {"suspend_after": 600_000_000_000_u64, "stop_after": "48h"},
         "checks": {"up": {"interval": 15_000_000_000_u64, "type": "tcp"}},
         "services": [{"internal_port": 80, "force_instance_key": null,
                       "checks": [{"timeout": "2s", "grace_period": 500_000_000}]}]
@@ -290,6 +317,7 @@ fn the_echo_keeps_unknown_fields_and_prints_durations() {
         json!({
             "image": "demo", "nonsense": {"x": [1]},
             "stop_config": {"timeout": "1m30s"},
+            "deepen": {"suspend_after": "10m0s", "stop_after": "48h0m0s"},
             "checks": {"up": {"interval": "15s", "type": "tcp"}},
             "services": [{"internal_port": 80, "force_instance_key": null,
                           "checks": [{"timeout": "2s", "grace_period": "500ms"}]}],

@@ -41,12 +41,15 @@ pub(super) async fn list(
         true => control.leases(app).map_err(problem)?,
         false => BTreeMap::new(),
     };
+    let accel = control.vm_accel();
     let lease_of = |id| leases.get(id).map(|lease| view::lease(lease, false));
     if params.flag("summary")? {
         let found = control.machine_summaries(app, &filter).map_err(problem)?;
         let found = found.iter().filter(|machine| is_in_region(&machine.region, &params));
-        let listed =
-            found.map(|machine| Machine { lease: lease_of(&machine.id), ..view::summary(machine) });
+        let listed = found.map(|machine| Machine {
+            lease: lease_of(&machine.id),
+            ..view::summary(machine, accel)
+        });
         reply::ok(&listed.collect::<Vec<_>>())
     } else {
         let found = control.machine_listings(app, &filter).map_err(problem)?;
@@ -54,7 +57,7 @@ pub(super) async fn list(
         let listed = found.map(|listing| Machine {
             checks: view::checks_of_summary(&listing.summary, control.checks(&listing.summary.id)),
             lease: lease_of(&listing.summary.id),
-            ..view::listed(listing)
+            ..view::listed(listing, accel)
         });
         reply::ok(&listed.collect::<Vec<_>>())
     }
@@ -120,6 +123,7 @@ pub(super) async fn create(
     let wish: CreateMachine = body.to()?;
     let (spec, config) = checked(&wish, &body.0)?;
     let policy = spec::policy(&config)?;
+    let leaves_engine_open = wish.config.as_ref().is_some_and(spec::leaves_engine_open);
     let access = auth.of(&who, &app);
     let created = control
         .create_machine(control::CreateMachine {
@@ -127,6 +131,7 @@ pub(super) async fn create(
             name: name(&wish)?,
             region: wish.region.clone(),
             spec,
+            leaves_engine_open,
             config,
             skip_launch: wish.skip_launch.unwrap_or(false),
             is_cordoned: wish.skip_service_registration.unwrap_or(false),
@@ -143,7 +148,7 @@ pub(super) async fn create(
     let mut answer = reply::ok(&Machine {
         nonce,
         events: Some(recent_events(&control, &record)?),
-        ..view::machine(&record)
+        ..view::machine(&record, control.vm_accel())
     })?;
     if let Some(why) = created.cached_because {
         answer.headers_mut().insert(IMAGE_HEADER, cached(&why));
@@ -205,7 +210,7 @@ pub(super) async fn show(State(control): State<Control>, Read(on): Read, params:
     };
     let events = Some(recent_events(&control, record)?);
     let checks = view::checks(record, control.checks(&record.id));
-    reply::ok(&Machine { events, checks, lease, ..view::machine(record) })
+    reply::ok(&Machine { events, checks, lease, ..view::machine(record, control.vm_accel()) })
 }
 
 /// As many of its events as an answer shows that has other things to say, newest first.
@@ -259,7 +264,7 @@ pub(super) async fn update(
         None => None,
     };
     let events = Some(recent_events(&control, &updated)?);
-    reply::ok(&Machine { nonce: taken, events, ..view::machine(&updated) })
+    reply::ok(&Machine { nonce: taken, events, ..view::machine(&updated, control.vm_accel()) })
 }
 
 /// `DELETE …/machines/{id}?force=`; `kill` is another name for `force`.

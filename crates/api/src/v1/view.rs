@@ -12,10 +12,10 @@ use crate::contract::{
     TokenInfo, Usage, machine::Failure,
 };
 use crate::spec::{Echo, echoed};
-use control::MeteredUse;
+use control::{Accel, MeteredUse};
 use model::effect::{ExitNews, NewsKind, NewsSource};
 use model::spec::EngineKind;
-use model::{Depth, State};
+use model::{Depth, Fault, State};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,8 +36,8 @@ pub(super) fn app(record: &AppRecord, machine_count: u64) -> App {
     }
 }
 
-/// Without events and checks.
-pub(super) fn machine(record: &MachineRecord) -> Machine {
+/// Without events and checks. `accel` is what runs the code of virtual machines here.
+pub(super) fn machine(record: &MachineRecord, accel: Option<Accel>) -> Machine {
     let version = record.version.to_string();
     Machine {
         id: record.id.to_string(),
@@ -59,6 +59,7 @@ pub(super) fn machine(record: &MachineRecord) -> Machine {
         updated_at: rfc3339(record.updated_at),
         app_name: record.app.to_string(),
         engine: engine(record.spec.engine).to_owned(),
+        accel: accel_of(record.spec.engine, accel),
         private_ipv4: Some(record.v4.to_string()),
         sleep: sleep(&record.machine.state),
         failure: failure(&record.machine.state),
@@ -71,6 +72,11 @@ const fn engine(kind: EngineKind) -> &'static str {
         EngineKind::Microvm => "microvm",
         EngineKind::Fake => "fake",
     }
+}
+
+/// What runs the code of a machine with this engine, if that is not the host's processor as such.
+fn accel_of(kind: EngineKind, accel: Option<Accel>) -> Option<String> {
+    accel.filter(|_| kind == EngineKind::Microvm).map(|accel| accel.word().to_owned())
 }
 
 fn image_ref(image: &model::spec::ImageRef, labels: &BTreeMap<String, String>) -> ImageRef {
@@ -111,22 +117,26 @@ fn failure(state: &State) -> Option<Failure> {
 }
 
 /// What `summary=true` shows: without configuration and events.
-pub(super) fn summary(record: &MachineSummary) -> Machine {
-    shown(record, &BTreeMap::new())
+pub(super) fn summary(record: &MachineSummary, accel: Option<Accel>) -> Machine {
+    shown(record, &BTreeMap::new(), accel)
 }
 
 /// What a list of whole machines shows: without events and checks.
-pub(super) fn listed(listing: &MachineListing) -> Machine<Echo<'_>> {
+pub(super) fn listed(listing: &MachineListing, accel: Option<Accel>) -> Machine<Echo<'_>> {
     let state = listing.machine.as_ref().map(|machine| &machine.state);
     Machine {
         config: Some(Echo::of(&listing.config, &listing.summary.metadata)),
         sleep: state.and_then(sleep),
         failure: state.and_then(failure),
-        ..shown(&listing.summary, &listing.image_labels)
+        ..shown(&listing.summary, &listing.image_labels, accel)
     }
 }
 
-fn shown<C>(record: &MachineSummary, image_labels: &BTreeMap<String, String>) -> Machine<C> {
+fn shown<C>(
+    record: &MachineSummary,
+    image_labels: &BTreeMap<String, String>,
+    accel: Option<Accel>,
+) -> Machine<C> {
     let version = record.version.to_string();
     Machine {
         id: record.id.to_string(),
@@ -148,6 +158,7 @@ fn shown<C>(record: &MachineSummary, image_labels: &BTreeMap<String, String>) ->
         updated_at: rfc3339(record.updated_at),
         app_name: record.app.to_string(),
         engine: engine(record.engine).to_owned(),
+        accel: accel_of(record.engine, accel),
         private_ipv4: Some(record.v4.to_string()),
         sleep: None,
         failure: None,
@@ -216,7 +227,12 @@ const fn event_type(kind: NewsKind) -> &'static str {
 /// How a run ended, in the nesting that clients look for. Source: machines-api 3.5.
 fn exit_request(news: &ExitNews) -> Value {
     let exit = &news.exit;
-    let error = if exit.shim_lost { "the machine's supervisor was lost" } else { "" };
+    let (guest_error, error) = match &exit.fault {
+        _ if exit.shim_lost => ("", "the machine's supervisor was lost"),
+        Some(Fault::Guest(sentence)) => (sentence.as_str(), ""),
+        Some(Fault::Host(sentence)) => ("", sentence.as_str()),
+        None => ("", ""),
+    };
     json!({
         "exit_event": {
             "exit_code": exit.shell_code(),
@@ -227,7 +243,7 @@ fn exit_request(news: &ExitNews) -> Value {
             "requested_stop": exit.requested_stop,
             "restarting": news.restarting,
             "exited_at": rfc3339(exit.exited_at),
-            "guest_error": "",
+            "guest_error": guest_error,
             "error": error,
         },
         "restart_count": news.restart_count,

@@ -3,9 +3,9 @@
 use crate::args::Global;
 use crate::context;
 use crate::output;
-use api::contract::StopRequest;
+use api::contract::{OrgMachine, StopRequest};
 use clap::Args;
-use client::ClientError;
+use client::{Client, ClientError};
 use std::process::ExitCode;
 
 /// What to end.
@@ -24,7 +24,13 @@ pub(super) fn down(global: &Global, args: &DownArgs) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-async fn stop_all(client: &client::Client, force: bool) -> anyhow::Result<ExitCode> {
+/// Nothing of it runs. Its RAM is data on the disk, which stays.
+async fn is_on_disk(client: &Client, machine: &OrgMachine) -> Result<bool, ClientError> {
+    let machine = client.machine(&machine.app_name, &machine.id).await?;
+    Ok(machine.sleep.is_some_and(|sleep| sleep.depth == "suspend"))
+}
+
+async fn stop_all(client: &Client, force: bool) -> anyhow::Result<ExitCode> {
     let signal = force.then_some(api::contract::signal::Signal::KILL);
     let mut stops = tokio::task::JoinSet::new();
     for machine in client.all_machines().await? {
@@ -33,6 +39,9 @@ async fn stop_all(client: &client::Client, force: bool) -> anyhow::Result<ExitCo
         }
         let client = client.clone();
         stops.spawn(async move {
+            if machine.state == "suspended" && is_on_disk(&client, &machine).await? {
+                return Ok(());
+            }
             let how = StopRequest { signal, timeout: None };
             if force {
                 client.end(&machine.app_name, &machine.id, &how).await?;

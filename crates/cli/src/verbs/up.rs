@@ -2,6 +2,7 @@
 
 use crate::args::Global;
 use clap::Args;
+use control::Accel;
 use daemon::options::{ImageOptions, LISTEN};
 use daemon::{ProxySettings, UpOptions};
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +32,11 @@ pub(crate) struct UpArgs {
     /// that is installed
     #[arg(long, value_name = "DIR", default_value = "/")]
     guest_kernel: PathBuf,
+    /// What runs the code of virtual machines: `kvm` is the host's processor, `tcg` emulates one,
+    /// several times slower; `auto` is KVM if a guest boots by it, which is tried when the first virtual
+    /// machine is created after the host has booted
+    #[arg(long, value_name = "auto|kvm|tcg", default_value = "auto", value_parser = accel)]
+    accel: Choice,
     /// File with the id of the host's boot
     #[arg(long, value_name = "FILE", hide = true)]
     boot_id_file: Option<PathBuf>,
@@ -94,6 +100,17 @@ impl ImageArgs {
     }
 }
 
+/// What is said of the processor of virtual machines; nothing leaves it to the host.
+#[derive(Clone, Copy, Debug)]
+struct Choice(Option<Accel>);
+
+fn accel(text: &str) -> Result<Choice, String> {
+    match [Accel::Kvm, Accel::Tcg].into_iter().find(|accel| accel.word() == text) {
+        None if text != "auto" => Err("expected `auto`, `kvm` or `tcg`".to_owned()),
+        accel => Ok(Choice(accel)),
+    }
+}
+
 fn two_numbers(text: &str) -> Result<(u16, u16), String> {
     let pair = text.split_once(',').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     pair.filter(|(fewest, most)| fewest <= most).ok_or_else(|| "expected e.g. `4,8`".to_owned())
@@ -110,6 +127,7 @@ impl UpArgs {
             shim: self.shim.clone(),
             init: self.init.clone(),
             guest_kernel: self.guest_kernel.clone(),
+            accel: self.accel.0,
             boot_id_file: self.boot_id_file.clone().unwrap_or(default.boot_id_file),
             slots_ready: self.slots_ready.unwrap_or(default.slots_ready),
             vms_ready: self.vms_ready.unwrap_or(default.vms_ready),

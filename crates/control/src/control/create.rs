@@ -4,6 +4,7 @@
 mod draw;
 
 use super::{Answer, Control};
+use crate::blocking::off_runtime;
 use crate::capacity::Reservation;
 use crate::error::ControlError;
 use crate::facade::{CreateMachine, Created, ImageAccess, UpdateMachine};
@@ -12,10 +13,12 @@ use crate::machine::selfhood::Founding;
 use crate::machine::{Command, VersionChange};
 use crate::plans;
 use crate::pulls::{self, Found, LOCAL, Target};
+use crate::vms::Accel;
 use draw::Draw;
-use model::spec::{EngineKind, ImageConfig, ImageRef, Persist, RootfsSpec};
+use model::spec::{EngineKind, ImageConfig, ImageRef, MachineSpec, Persist, RootfsSpec};
 use model::{Cause, MachineId, UnixMs, hex_of};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use store::{
     AppRecord, EventRecord, LeaseRecord, MachineRecord, OwnerKind, PlanKind, StoreError, Tx,
 };
@@ -30,7 +33,9 @@ impl Control {
         let app = self.app(&wish.app)?;
         self.give_secrets(&app.name, wish.min_secrets_version, &mut wish.spec)?;
         self.inner.refuse_when_nearly_full()?;
-        if wish.spec.engine == EngineKind::Microvm {
+        if wish.leaves_engine_open {
+            self.choose_engine(&mut wish.spec).await;
+        } else if wish.spec.engine == EngineKind::Microvm {
             self.inner.vms.check()?;
         }
         let room = self.room_for(&wish)?;
@@ -51,6 +56,22 @@ impl Control {
         }
         plans::go_on(&self.inner, &record.id);
         Ok(Created { record, cached_because: image.cached_because })
+    }
+
+    /// A virtual machine where KVM runs guests, else a container: who leaves it to the host gets no
+    /// emulated processor.
+    async fn choose_engine(&self, spec: &mut MachineSpec) {
+        let inner = Arc::clone(&self.inner);
+        let look = move || inner.vms.check().and_then(|()| inner.vms.accel(&inner.disks).cloned());
+        let is_kvm = match off_runtime(look).await {
+            Ok(found) => found.accel == Accel::Kvm,
+            Err(error) => {
+                tracing::info!(%error, "no virtual machines here");
+                false
+            }
+        };
+        spec.engine = if is_kvm { EngineKind::Microvm } else { EngineKind::Container };
+        spec.needs_kvm = is_kvm;
     }
 
     /// Promises room to a machine that is to start; one that is not must fit an empty host.
@@ -206,6 +227,8 @@ impl Control {
         let now = model::clock::now();
         let mut spec = wish.spec;
         self.give_secrets(&record.app, wish.min_secrets_version, &mut spec)?;
+        // Who asks for a virtual machine gets one with or without.
+        spec.needs_kvm = record.spec.needs_kvm && spec.engine != EngineKind::Microvm;
         spec.engine = record.spec.engine;
         spec.rootfs.size_gib = record.spec.rootfs.size_gib;
         let changed = MachineRecord {

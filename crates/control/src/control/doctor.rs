@@ -3,7 +3,8 @@
 use super::Control;
 use crate::error::ControlError;
 use crate::facade::{Finding, FindingLevel};
-use crate::vms::Vms;
+use crate::vms::{Accel, Found, Vms};
+use disk::DiskStore;
 use model::pressure::{NEW_REFUSED_BELOW, Room};
 use net::doctor::Severity;
 use std::io::ErrorKind::NotFound;
@@ -18,20 +19,27 @@ const PROGRAMS: [(&str, &str); 3] =
 const PROGRAM_DIRS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 impl Control {
-    /// Looks at the host. Takes some milliseconds; nothing is changed.
+    /// Looks at the host. Takes some milliseconds, and where KVM may run guests as long as one takes to
+    /// boot, once in each boot of the host.
     pub async fn doctor(&self) -> Vec<Finding> {
         let inner = std::sync::Arc::clone(&self.inner);
         let looked = tokio::task::spawn_blocking(move || {
             let mut findings: Vec<Finding> = PROGRAMS.iter().map(program).collect();
             findings.push(free_space(&inner.config.data_dir));
             findings.extend(engine(&inner.config.shim_path));
-            findings.push(microvm(&inner.vms));
+            findings.push(microvm(&inner.vms, &inner.disks));
             findings.extend(network(inner.router.tag(), inner.egress));
             findings
         });
         looked.await.unwrap_or_else(|panic| {
             vec![finding("doctor", FindingLevel::Missing, &panic.to_string(), None)]
         })
+    }
+
+    /// What runs the code of virtual machines here, if that is known yet.
+    #[must_use]
+    pub fn vm_accel(&self) -> Option<Accel> {
+        self.inner.vms.known_accel()
     }
 }
 
@@ -75,17 +83,23 @@ fn engine(shim_path: &Path) -> Vec<Finding> {
     })
 }
 
-/// Whether virtual machines can run here, as far as that shows without one.
-fn microvm(vms: &Vms) -> Finding {
+/// Whether virtual machines can run here, and what runs their code.
+fn microvm(vms: &Vms, disks: &DiskStore) -> Finding {
     let able = vms.check().and_then(|()| {
         let tun = Path::new("/dev/net/tun");
         if tun.exists() { Ok(()) } else { Err(ControlError::host("find", tun, NotFound.into())) }
     });
-    match able {
-        Ok(()) => {
-            let message = "virtual machines can run, with an emulated processor: slower by far, and \
-                           QEMU calls it no boundary of security";
-            finding("microvm", FindingLevel::Degraded, message, None)
+    match able.and_then(|()| vms.accel(disks)) {
+        Ok(Found { accel: Accel::Kvm, why }) => {
+            let message = format!("virtual machines run with the host's processor: {why}");
+            finding("microvm", FindingLevel::Ok, &message, None)
+        }
+        Ok(Found { accel: Accel::Tcg, why }) => {
+            let message = format!(
+                "virtual machines can run, with an emulated processor: slower by far, and QEMU calls \
+                 it no boundary of security ({why})"
+            );
+            finding("microvm", FindingLevel::Degraded, &message, None)
         }
         Err(error) => {
             let hint = error.advice().hint.to_owned();

@@ -68,6 +68,8 @@ fn record(n: u8, app_name: &str, name: &str, state: State) -> MachineRecord {
             is_hidden_in_dns: false,
             egress: None,
             secrets: SecretsSpec::default(),
+            deepen: None,
+            needs_kvm: false,
         },
         config: json!({}),
         image: ImageRef {

@@ -3,7 +3,7 @@
 //! effects are carried out.
 
 use super::metering::Metering;
-use super::selfhood::{Sheet, Stored, put_into_words};
+use super::selfhood::{Sheet, Stored, deepens_later, put_into_words};
 use super::task::Task;
 use crate::error::ControlError;
 use crate::inner::new_event_id;
@@ -81,14 +81,18 @@ impl Task {
         let before = self.record.machine.state.clone();
         if is_step {
             let mut step = self.step_to_store(event, &next, now, new_version.as_ref());
-            step.selfhood = sheet.as_ref().map(|sheet| sheet.to_stored(&self.id));
+            let spec = new_version.as_ref().map_or(&self.record.spec, |record| &record.spec);
+            let deepens = deepens_later(spec.deepen, &next.machine.state);
+            step.selfhood = sheet.as_ref().map(|sheet| sheet.to_stored(&self.id, deepens));
             step.news.iter_mut().for_each(|event| put_into_words(&mut event.news, sheet.as_ref()));
             // What leaves nothing behind may run while the intent goes to the disk.
             self.begin_launches(&next.effects);
+            self.begin_thaw(&next.effects);
             let is_quiet = self.let_visitors_go(&next.machine.state).await;
             let began = Instant::now();
             if let Err(error) = self.commit(step).await {
                 self.abandon_launch();
+                self.take_thaw_back();
                 if is_quiet {
                     self.inner.proxy.resume(&self.id);
                 }

@@ -1,6 +1,7 @@
 //! Carrying out what a step decided. Each effect may be carried out twice.
 
 use super::task::Task;
+use super::thaw::Thaws;
 use crate::error::ControlError;
 use crate::{orders, plans};
 use model::event::StopOrder;
@@ -25,7 +26,7 @@ impl Task {
             Effect::Sleep { run, depth: Depth::Suspend | Depth::Stop } => {
                 self.send_to_disk(run);
             }
-            Effect::Wake { run, depth: Depth::Freeze } => self.tell_run(&run.id, &ToShim::Thaw),
+            Effect::Wake { run, depth: Depth::Freeze } => self.finish_thaw(&run.id),
             Effect::Wake { run, depth: Depth::Suspend | Depth::Stop } => self.wake_from_disk(&run),
             Effect::NotifyRest { deadline, .. } => self.tell_notice(deadline),
             Effect::Release(run) => self.release(&run).await,
@@ -68,6 +69,7 @@ impl Task {
     /// Ends all that was said to the shim and the guest, and waits for the shim's end.
     pub(super) async fn part_with_shim(&mut self, why: &str) {
         self.link = None;
+        self.thaws = Thaws::default();
         self.streams.fail_all(why);
         self.refuse_questions();
         self.usages.clear();

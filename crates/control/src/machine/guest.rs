@@ -56,7 +56,7 @@ impl Task {
     }
 
     /// Whether nobody is there to answer, although there is a shim: its init sleeps with the rest.
-    fn is_asleep(&self) -> bool {
+    pub(super) fn is_asleep(&self) -> bool {
         matches!(self.state(), State::Suspending { .. } | State::Suspended { .. })
     }
 

@@ -11,11 +11,12 @@ use crate::app_secrets;
 use crate::error::{ControlError, sentence_of};
 use crate::orders;
 use crate::shim::Link;
-use crate::vms::{self, Base};
+use crate::vms::{Accel, Base};
 use guest_proto::LinkOrders;
 use model::spec::{EngineKind, Persist};
 use model::{Effect, Event, Run};
 use net::{GuestNetwork, MachineAddrs};
+use shim_proto::shape::Shape;
 use shim_proto::spec::{ContainerSpec, EngineSpec, MicrovmSpec, RamSpec};
 use shim_proto::{RunSpec, ToShim};
 use std::sync::Arc;
@@ -179,11 +180,13 @@ impl Task {
                 // The mount is for what it checks: a guest reads the file.
                 inner.images.mount(image)?;
                 let dir = orders::ram_dir(&inner.disks.machine_dir(&self.id));
-                let base = match is_resume {
-                    true => Base::Of(dir.clone()),
-                    false => Base::New(vms::shape_of(record.spec.guest)),
+                let monitor = || {
+                    let base = match is_resume {
+                        true => Base::Of(dir.clone()),
+                        false => Base::New(self.shape()?),
+                    };
+                    inner.vms.monitor(inner, &base, slot)
                 };
-                let monitor = || inner.vms.monitor(inner, &base, slot);
                 EngineSpec::Microvm(Box::new(MicrovmSpec {
                     monitor: tokio::task::block_in_place(monitor)?,
                     disk_path,
@@ -197,6 +200,22 @@ impl Task {
         })
     }
 
+    /// The shape of a virtual machine here. Blocking.
+    fn shape(&self) -> Result<Shape, ControlError> {
+        let (inner, spec) = (&self.inner, &self.record.spec);
+        let shape = inner.vms.shape_of(&inner.disks, spec.guest)?;
+        if spec.needs_kvm && shape.accel != Accel::Kvm {
+            return Err(ControlError::Unfit {
+                code: "kvm_missing",
+                message: "KVM runs no guests here any more, and nobody asked for an emulated one"
+                    .to_owned(),
+                hint: "see `dormouse doctor`; an update with `engine: microvm` asks for it"
+                    .to_owned(),
+            });
+        }
+        Ok(shape)
+    }
+
     /// What a virtual machine sets on its link.
     fn link_orders(&self) -> LinkOrders {
         let guest = GuestNetwork::of(&MachineAddrs { v6: self.record.v6, v4: self.record.v4 });
@@ -206,7 +225,6 @@ impl Task {
             v6_len: guest.v6_len,
             gateway_v4: guest.gateway_v4,
             gateway_v6: guest.gateway_v6,
-            gateway_mac: guest.gateway_mac,
         }
     }
 }

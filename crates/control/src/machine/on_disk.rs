@@ -7,12 +7,17 @@ use shim_proto::ToShim;
 use std::path::PathBuf;
 use vmm::delta;
 
+/// Shims that may be lost on one way back from disk, before the machine starts without its RAM.
+const LOST_ON_WAY_BACK_MAX: u8 = 3;
+
 impl Task {
     /// Has the RAM put on disk, unless there is little room on it for what others need.
     pub(super) fn send_to_disk(&mut self, run: RunId) {
         match self.inner.refuse_when_nearly_full() {
             Ok(()) => self.tell_run(&run, &ToShim::Suspend),
             Err(error) => {
+                // It runs on, also one that was frozen.
+                self.tell_run(&run, &ToShim::Thaw);
                 let message = error.to_string();
                 self.pending.push_back(Event::SleepFailed { run, message });
             }
@@ -23,6 +28,7 @@ impl Task {
     pub(super) async fn is_on_disk(&mut self, disk_bytes: u64) {
         tracing::info!(machine = %self.id, disk_bytes, "its RAM is on disk");
         self.part_with_shim("the machine sleeps").await;
+        self.n_lost_on_way_back = 0;
         if let Some(run) = self.current_run() {
             self.pending.push_back(Event::Slept { run, depth: Depth::Suspend, ram_bytes: 0 });
         }
@@ -58,6 +64,21 @@ impl Task {
         self.is_awaited_from_disk() && self.has_saved_ram(run)
     }
 
+    /// Whether a shim was lost on a way back from disk that another may take: it had not begun to use
+    /// up what is there.
+    pub(super) fn may_resume_again(&self, run: &Run) -> bool {
+        self.n_lost_on_way_back < LOST_ON_WAY_BACK_MAX && self.comes_back_from_disk(run)
+    }
+
+    /// Has another shim do it.
+    pub(super) async fn resume_again(&mut self, run: &Run) {
+        self.n_lost_on_way_back += 1;
+        tracing::warn!(machine = %self.id, run = %run.id, "its shim is lost on the way back from disk");
+        self.part_with_shim("the machine comes back from disk once more").await;
+        self.reap_leftovers(run).await;
+        self.resume(run);
+    }
+
     /// Whether it is to come back from disk.
     pub(super) fn is_awaited_from_disk(&self) -> bool {
         matches!(self.state(), State::Suspended { depth: Depth::Suspend, wake: Some(_), .. })
@@ -76,6 +97,7 @@ impl Task {
     /// It goes on; what was on disk is of no use any more.
     pub(super) fn came_back(&mut self) {
         self.has_old_ram = true;
+        self.n_lost_on_way_back = 0;
         if let Some(run) = self.current_run() {
             self.pending.push_back(Event::Woke { run });
         }

@@ -2,7 +2,7 @@
 
 use crate::inner::Inner;
 use crate::shim::ShimProcess;
-use crate::vms::{self, WarmVm};
+use crate::vms::WarmVm;
 use model::SlotId;
 use model::spec::{EngineKind, MachineSpec};
 use net::{MachineAddrs, Slot, SlotPool, Tap};
@@ -30,10 +30,13 @@ impl Place {
         match spec.engine {
             EngineKind::Container => slots.take().map(|slot| Some(Self::Slot(slot))),
             EngineKind::Microvm if is_resume => slots.taps().take().map(|tap| Some(Self::Tap(tap))),
-            EngineKind::Microvm => match inner.warm.take(vms::shape_of(spec.guest)) {
-                Some(vm) => Ok(Some(Self::Warm(vm))),
-                None => slots.taps().take().map(|tap| Some(Self::Tap(tap))),
-            },
+            EngineKind::Microvm => {
+                let shape = inner.vms.known_shape_of(spec.guest);
+                match shape.and_then(|shape| inner.warm.take(shape)) {
+                    Some(vm) => Ok(Some(Self::Warm(vm))),
+                    None => slots.taps().take().map(|tap| Some(Self::Tap(tap))),
+                }
+            }
             EngineKind::Fake => Ok(None),
         }
     }

@@ -105,7 +105,7 @@ impl Task {
     }
 
     /// Why its RAM cannot go to disk, if that is wanted.
-    fn lacks_room_for(&self, want: Want) -> Option<ControlError> {
+    pub(super) fn lacks_room_for(&self, want: Want) -> Option<ControlError> {
         let is_to_disk = want == Want::Down(Depth::Suspend);
         if is_to_disk { self.inner.refuse_when_nearly_full().err() } else { None }
     }

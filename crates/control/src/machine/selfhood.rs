@@ -8,7 +8,8 @@
 //!
 //! * `own`: the record in the hands of the task. `rows`: its messages. `sight`: what the host sees.
 //! * `sheet`: what one transaction stores of it. `reports`: what the platform says of a step.
-//! * `leaving`: who puts it to rest. `autostop`, `parting`: its visitors have a say in that.
+//! * `leaving`: who puts it to rest. `autostop`, `parting`: its visitors have a say in that. `deepen`:
+//!   asleep, its age has.
 //! * `steps`: what a step means for the self. `writes`: writes from outside and inside.
 //! * `evaluation`: what follows from the record. `wishes`: that, on its way through the one door.
 //! * `notices`: rests that are told first. `founding`: what a machine brings along.
@@ -16,6 +17,7 @@
 
 mod anew;
 mod autostop;
+mod deepen;
 mod evaluation;
 mod flood;
 mod founding;
@@ -33,6 +35,7 @@ mod usage;
 mod wishes;
 mod writes;
 
+pub(super) use deepen::deepens_later;
 pub(super) use flood::Flood;
 pub(crate) use founding::Founding;
 pub(super) use notices::Notices;

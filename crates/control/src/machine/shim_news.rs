@@ -4,11 +4,12 @@ use super::answers::answer_to;
 use super::effects::remove_if_there;
 use super::streams::ToStream;
 use super::task::Task;
+use super::thaw::Thaws;
 use crate::error::{ControlError, is_permanent};
 use crate::orders;
 use crate::shim::{Link, LinkEvent};
 use guest_proto::{FromGuest, ToGuest};
-use model::{Depth, Event, Exit, Run, RunId, State, UnixMs};
+use model::{Depth, Event, Exit, Fault, Run, RunId, State, UnixMs};
 use shim_proto::exit_file::{self, ExitRecord};
 use shim_proto::{FromShim, RunStatus, ToShim};
 use std::sync::PoisonError;
@@ -51,7 +52,9 @@ impl Task {
                 }
             }
             FromShim::Thawed => {
-                if let Some(run) = self.current_run() {
+                if self.thaws.heard()
+                    && let Some(run) = self.current_run()
+                {
                     self.pending.push_back(Event::Woke { run });
                 }
             }
@@ -90,6 +93,9 @@ impl Task {
             return;
         }
         tracing::warn!(machine = %self.id, order, code, message, "the shim refused an order");
+        if order == "thaw" {
+            self.thaws.heard();
+        }
         if let (State::Suspending { run, .. }, "freeze" | "suspend") = (self.state(), order) {
             let run = run.id.clone();
             self.pending.push_back(Event::SleepFailed { run, message });
@@ -190,6 +196,7 @@ impl Task {
                 shim_lost: false,
                 started_at: record.started_at.map(UnixMs),
                 exited_at: UnixMs(record.exited_at),
+                fault: record.fault.map(fault),
             },
         );
     }
@@ -214,6 +221,7 @@ impl Task {
     /// The shim is gone, or only its connection.
     async fn link_closed(&mut self) {
         self.link = None;
+        self.thaws = Thaws::default();
         let Some(run) = self.state().run().cloned() else { return };
         if self.pending.iter().any(ends_run) {
             return;
@@ -221,7 +229,9 @@ impl Task {
         if self.find(&run).await {
             return;
         }
-        if has_not_begun(self.state()) {
+        if self.may_resume_again(&run) {
+            self.resume_again(&run).await;
+        } else if has_not_begun(self.state()) {
             self.never_launched(&run).await;
         } else {
             self.shim_lost(&run).await;
@@ -246,7 +256,7 @@ impl Task {
     fn take_exit_file(&mut self, run: &Run) -> bool {
         let path = orders::exit_path(&self.inner.disks.machine_dir(&self.id), &run.id);
         match exit_file::read(&path) {
-            Ok(Some(record)) if self.was_never_begun(&record) => {
+            Ok(Some(record)) if self.was_never_begun(run, &record) => {
                 remove_if_there(&path);
                 false
             }
@@ -262,11 +272,15 @@ impl Task {
         }
     }
 
-    /// Whether the shim gave the run up because control had died before it said `Go`: then nothing
-    /// has happened yet.
-    fn was_never_begun(&self, record: &ExitRecord) -> bool {
-        let code = record.start_failed.as_ref().map(|(code, _)| code.as_str());
-        (has_not_begun(self.state()) || self.is_awaited_from_disk()) && code == Some("abandoned")
+    /// Whether the shim gave the run up because control had died: before it said `Go`, or with what it held
+    /// for the run. Then nothing has happened yet.
+    fn was_never_begun(&self, run: &Run, record: &ExitRecord) -> bool {
+        match record.start_failed.as_ref().map(|(code, _)| code.as_str()) {
+            Some("abandoned") => has_not_begun(self.state()) || self.is_awaited_from_disk(),
+            // RAM on disk that is of use, and still there.
+            Some(code) => code != "ram" && self.comes_back_from_disk(run),
+            None => false,
+        }
     }
 
     /// The shim ended before it ran anything.
@@ -290,6 +304,7 @@ impl Task {
                 shim_lost: true,
                 started_at: run.started_at,
                 exited_at: now,
+                fault: None,
             },
         );
     }
@@ -315,6 +330,13 @@ impl Task {
         {
             self.pending.push_back(Event::Woke { run: run.id });
         }
+    }
+}
+
+fn fault(of_shim: exit_file::Fault) -> Fault {
+    match of_shim {
+        exit_file::Fault::Guest(sentence) => Fault::Guest(sentence),
+        exit_file::Fault::Host(sentence) => Fault::Host(sentence),
     }
 }
 

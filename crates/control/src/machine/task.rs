@@ -5,6 +5,7 @@ use super::answers::Waiting;
 use super::place::Place;
 use super::selfhood::{CpuMeter, Flood, Notices, Own, Parting};
 use super::streams::{Streams, ToStream};
+use super::thaw::Thaws;
 use super::timers::Timers;
 use super::timings::Timings;
 use super::{Command, Reply};
@@ -60,6 +61,7 @@ pub(super) struct Task {
     pub(super) last_failure: Option<(String, String)>,
     pub(super) launching: Option<model::RunId>,
     pub(super) launch_error: Option<ControlError>,
+    pub(super) thaws: Thaws,
     pub(super) run_cpu_us: u64,
     pub(super) cpu: CpuMeter,
     /// Its self, once something needed it.
@@ -74,6 +76,8 @@ pub(super) struct Task {
     pub(super) is_cold: bool,
     /// It has come back from disk, where its RAM still lies.
     pub(super) has_old_ram: bool,
+    /// Shims that were lost on the way back from disk that is under way.
+    pub(super) n_lost_on_way_back: u8,
     pub(super) flood: Flood,
     pub(super) peer_flood: Flood,
     pub(super) notices: Notices,
@@ -195,6 +199,7 @@ impl Task {
             last_failure: None,
             launching: None,
             launch_error: None,
+            thaws: Thaws::default(),
             run_cpu_us: 0,
             cpu: CpuMeter::default(),
             own: None,
@@ -203,6 +208,7 @@ impl Task {
             trace_first_at: None,
             is_cold: false,
             has_old_ram: false,
+            n_lost_on_way_back: 0,
             flood: Flood::default(),
             peer_flood: Flood::default(),
             notices: Notices::default(),

@@ -1,6 +1,6 @@
 //! Unused images go when all images together take too much.
 
-use super::off_runtime;
+use crate::blocking::off_runtime;
 use crate::error::ControlError;
 use crate::inner::Inner;
 use image::{Keep, PruneCandidate, plan_prune};

@@ -1,7 +1,7 @@
 //! The blobs of one image on their way in: several at a time, each once, each from where it was left.
 
 use super::board::Board;
-use super::{bug, off_runtime};
+use crate::blocking::{off_runtime, panicked};
 use crate::error::ControlError;
 use bytes::Bytes;
 use image::{BlobRef, BlobState, BlobWriter, Pull};
@@ -47,7 +47,7 @@ impl Fetcher {
         drop(self);
         let mut result = Ok(());
         while let Some(ended) = tasks.join_next().await {
-            let ended = ended.unwrap_or_else(|panic| Err(bug(&panic)));
+            let ended = ended.unwrap_or_else(|panic| Err(panicked(&panic)));
             if let (Err(error), true) = (ended, result.is_ok()) {
                 result = Err(error);
                 stop.send_replace(true);
@@ -97,7 +97,7 @@ impl Fetcher {
             // Also when nobody could stop it any more.
             _ = stopped.changed() => None,
         };
-        let mut writer = writing.await.map_err(|panic| bug(&panic))??;
+        let mut writer = writing.await.map_err(|panic| panicked(&panic))??;
         match streamed {
             Some(Ok(())) => {
                 failpoint::hit("pull.blob.end");

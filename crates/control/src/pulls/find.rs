@@ -6,7 +6,7 @@
 //! the owner, to apps that were given it before, and to whoever passes its registry's check now.
 
 use super::job::{RESOLVE_MAX, Target};
-use super::off_runtime;
+use crate::blocking::off_runtime;
 use crate::error::ControlError;
 use crate::facade::{ImageAccess, ImageCaller};
 use crate::inner::Inner;

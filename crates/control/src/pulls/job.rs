@@ -3,7 +3,8 @@
 use super::board::{Board, Brought};
 use super::fetch::Fetcher;
 use super::find::Use;
-use super::{JobKey, LOCAL, Pulls, find, off_runtime};
+use super::{JobKey, LOCAL, Pulls, find};
+use crate::blocking::off_runtime;
 use crate::error::ControlError;
 use crate::facade::{ImageAccess, ImageCaller};
 use crate::inner::Inner;

@@ -1,9 +1,10 @@
 //! The image of a machine that is being created or updated: a step of its plan.
 
-use super::{Target, find, join, off_runtime};
+use super::{Target, find, join};
+use crate::blocking::off_runtime;
 use crate::error::ControlError;
 use crate::inner::Inner;
-use crate::{recover, vms};
+use crate::recover;
 use image::ImageError;
 use model::MachineId;
 use model::spec::EngineKind;
@@ -23,10 +24,14 @@ pub(crate) async fn prepare(inner: &Arc<Inner>, machine: &MachineId) -> Result<(
     let image = bring(inner, &record).await?;
     note(inner, &record, image).await?;
     if record.spec.engine == EngineKind::Microvm {
-        let (inner, shape) = (Arc::clone(inner), vms::shape_of(record.spec.guest));
-        inner.warm.want(shape);
+        let (inner, size) = (Arc::clone(inner), record.spec.guest);
         let for_pools = Arc::clone(&inner);
-        off_runtime(move || inner.vms.ensure(&inner.disks, shape).map(drop)).await?;
+        let ensure = move || {
+            let shape = inner.vms.shape_of(&inner.disks, size)?;
+            inner.warm.want(shape);
+            inner.vms.ensure(&inner.disks, shape).map(drop)
+        };
+        off_runtime(ensure).await?;
         // Nobody waits for them.
         drop(tokio::task::spawn_blocking(move || recover::fill_pools(&for_pools)));
     }

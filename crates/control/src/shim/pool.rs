@@ -7,7 +7,7 @@ use model::InstanceTag;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,8 +16,9 @@ const POOLED: usize = 2;
 
 /// The only variables a shim inherits: its own failpoints, which are not those of control, and the
 /// clock that a test has set, which is.
-const HANDED_ON: [(&str, &str); 3] = [
+const HANDED_ON: [(&str, &str); 4] = [
     ("DORMOUSE_CLOCK", "DORMOUSE_CLOCK"),
+    ("DORMOUSE_SHIM_DELAY", "DORMOUSE_DELAY"),
     ("DORMOUSE_SHIM_FAILPOINT", "DORMOUSE_FAILPOINT"),
     ("DORMOUSE_SHIM_FAILPOINT_LOG", "DORMOUSE_FAILPOINT_LOG"),
 ];
@@ -79,15 +80,21 @@ impl ShimPool {
     /// standard library uses `posix_spawn`.
     fn spawn(&self) -> io::Result<ShimProcess> {
         let (ours, theirs) = UnixStream::pair()?;
-        let mut command = Command::new(&self.program);
+        let mut command = command(&self.program);
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-        command.env_clear().env(INSTANCE_VARIABLE, &self.instance);
-        for (ours, theirs) in HANDED_ON {
-            if let Some(value) = std::env::var_os(ours) {
-                command.env(theirs, value);
-            }
-        }
-        let child = command.spawn()?;
+        let child = command.env(INSTANCE_VARIABLE, &self.instance).spawn()?;
         Ok(ShimProcess { socket: ours, child })
     }
+}
+
+/// A command of the shim's program, which inherits nothing but [`HANDED_ON`].
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    for (ours, theirs) in HANDED_ON {
+        if let Some(value) = std::env::var_os(ours) {
+            command.env(theirs, value);
+        }
+    }
+    command
 }

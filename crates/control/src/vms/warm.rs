@@ -178,7 +178,7 @@ impl WarmPool {
         });
         let mut counted: BTreeMap<String, (usize, Shape)> = BTreeMap::new();
         for machine in of_vms {
-            let shape = super::shape_of(machine.guest);
+            let shape = inner.vms.shape_of(&inner.disks, machine.guest)?;
             counted.entry(shape.to_string()).or_insert((0, shape)).0 += 1;
         }
         let mut shapes: Vec<(usize, Shape)> = counted.into_values().collect();

@@ -54,7 +54,7 @@ async fn what_is_no_plain_question_gets_its_code() {
 #[tokio::test]
 async fn noise_is_not_answered_and_does_no_harm() {
     let questions = Pace { burst: 1_000_000, per_second: 1_000_000 };
-    let upstream = Upstream::silent().await;
+    let upstream = Upstream::silent();
     let running = start_with(Limits { questions, ..Limits::default() }, &upstream);
     let socket = udp(1, running.address).await;
     let mut random = TestRunner::deterministic();
@@ -83,7 +83,7 @@ async fn noise_is_not_answered_and_does_no_harm() {
 
 #[tokio::test]
 async fn a_flood_of_one_machine_leaves_the_others_their_answers() {
-    let upstream = Upstream::with_address("192.0.2.1").await;
+    let upstream = Upstream::with_address("192.0.2.1");
     let limits = Limits { questions: Pace { burst: 20, per_second: 1 }, ..Limits::default() };
     let running = start_with(limits, &upstream);
     let flood = udp(1, running.address).await;
@@ -113,7 +113,7 @@ async fn a_flood_of_one_machine_leaves_the_others_their_answers() {
 
 #[tokio::test]
 async fn questions_that_nobody_answers_do_not_take_all_places() {
-    let upstream = Upstream::silent().await;
+    let upstream = Upstream::silent();
     let limits = Limits { in_flight: 64, ..Limits::default() };
     let running = start_with(limits, &upstream);
     let socket = udp(1, running.address).await;
@@ -132,7 +132,7 @@ async fn questions_that_nobody_answers_do_not_take_all_places() {
 
 #[tokio::test]
 async fn connections_of_one_machine_are_bounded() {
-    let upstream = Upstream::silent().await;
+    let upstream = Upstream::silent();
     let running = start_with(Limits { connections: 16, ..Limits::default() }, &upstream);
     let mut open = Vec::new();
     for _ in 0..10 {
@@ -154,7 +154,7 @@ async fn connections_of_one_machine_are_bounded() {
 
 #[tokio::test]
 async fn streams_that_are_silent_broken_or_too_long_are_closed() {
-    let upstream = Upstream::silent().await;
+    let upstream = Upstream::silent();
     let connection_idle = Duration::from_millis(500);
     let running = start_with(Limits { connection_idle, ..Limits::default() }, &upstream);
     let mut silent = tcp(1, running.address).await;

@@ -3,7 +3,7 @@
 use crate::client::{ip, look_up};
 use crate::upstream::Upstream;
 use crate::{Running, start};
-use dns::{HostSockets, Options, Sockets, Unpinned, Upstreams};
+use dns::{Doors, HostSockets, Options, Sockets, Unpinned, Upstreams};
 use hickory_proto::op::ResponseCode;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -42,12 +42,14 @@ fn runtime() -> Runtime {
 #[test]
 fn upstreams_on_the_hosts_loopback_are_reached_from_another_namespace() {
     let host = runtime();
-    let upstream = host.block_on(Upstream::start(|question, way| {
+    let in_host = host.enter();
+    let upstream = Upstream::start(|question, way| {
         let reply = crate::upstream::answer(question, &["192.0.2.1"], 300);
         let is_cut = way == crate::upstream::Way::Udp
             && question.queries[0].name.to_lowercase().to_string() == "cut.example.";
         vec![if is_cut { reply.truncate() } else { reply }]
-    }));
+    });
+    drop(in_host);
     let (sender, mut wanted) = mpsc::channel(16);
     let address = upstream.address;
     // The namespace goes with its last thread and socket.
@@ -65,14 +67,39 @@ fn upstreams_on_the_hosts_loopback_are_reached_from_another_namespace() {
     assert_eq!(upstream.n_asked(), 3, "one of them twice, over TCP too");
 }
 
-/// The resolver and its askers, in a namespace of their own.
-fn inside(upstream: SocketAddr, sockets: Elsewhere) {
+/// Moves this thread into a network namespace of its own, which has loopback only.
+fn enter_own_namespace() {
     // SAFETY: only the network namespace of this thread changes, no memory or descriptor is shared
     // differently.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
         .expect("a namespace");
     let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip runs");
     assert!(up.success());
+}
+
+#[test]
+fn a_port_that_is_free_for_tcp_only_is_passed_over() {
+    let in_namespace = std::thread::spawn(|| {
+        enter_own_namespace();
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40007").expect("narrowed");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut taken: Vec<_> = (40_000..40_007)
+            .map(|port| UdpSocket::bind(("127.0.0.1", port)).expect("nobody else is here"))
+            .collect();
+        let doors = Doors::bind(&[any]).expect("one port is free for both");
+        assert_eq!(doors.udp[0].local_addr().expect("an address").port(), 40_007);
+        assert_eq!(doors.tcp[0].local_addr().expect("an address").port(), 40_007);
+        drop(doors);
+        taken.push(UdpSocket::bind("127.0.0.1:40007").expect("free again"));
+        let refused = Doors::bind(&[any]).expect_err("none is free for both");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    });
+    in_namespace.join().expect("no panic");
+}
+
+/// The resolver and its askers, in a namespace of their own.
+fn inside(upstream: SocketAddr, sockets: Elsewhere) {
+    enter_own_namespace();
     runtime().block_on(async {
         let unreachable = start(&[upstream]);
         let found = look_up(1, unreachable.address, "plain.example.").await;

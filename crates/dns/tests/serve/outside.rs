@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn answers_of_others_are_passed_on_and_remembered() {
-    let upstream = Upstream::with_address("192.0.2.1").await;
+    let upstream = Upstream::with_address("192.0.2.1");
     let running = start(&[upstream.address]);
     let first = ask(1, running.address, &question("Example.com.", RecordType::A)).await;
     assert!(!first.metadata.authoritative && first.metadata.recursion_available);
@@ -33,7 +33,7 @@ async fn answers_of_others_are_passed_on_and_remembered() {
 
 #[tokio::test]
 async fn our_own_zones_are_never_asked_of_others() {
-    let upstream = Upstream::with_address("192.0.2.1").await;
+    let upstream = Upstream::with_address("192.0.2.1");
     let running = start(&[upstream.address]);
     for name in ["nobody.internal.", "x.flycast.", "2.0.0.0.a.a.d.f.ip6.arpa."] {
         assert_eq!(look_up(1, running.address, name).await.0, ResponseCode::NXDomain, "{name}");
@@ -44,7 +44,7 @@ async fn our_own_zones_are_never_asked_of_others() {
 
 #[tokio::test]
 async fn names_that_do_not_exist_are_remembered_briefly() {
-    let upstream = Upstream::start(|question, _| vec![unknown(question)]).await;
+    let upstream = Upstream::start(|question, _| vec![unknown(question)]);
     let running = start(&[upstream.address]);
     for _ in 0..3 {
         let answer = ask(1, running.address, &question("no.example.", RecordType::A)).await;
@@ -57,7 +57,7 @@ async fn names_that_do_not_exist_are_remembered_briefly() {
 
 #[tokio::test]
 async fn each_question_has_an_id_and_a_case_of_its_own() {
-    let upstream = Upstream::start(|question, _| vec![answer(question, &["192.0.2.1"], 0)]).await;
+    let upstream = Upstream::start(|question, _| vec![answer(question, &["192.0.2.1"], 0)]);
     let running = start(&[upstream.address]);
     for _ in 0..20 {
         look_up(1, running.address, "a-rather-long-name.example.com.").await;
@@ -73,8 +73,7 @@ async fn each_question_has_an_id_and_a_case_of_its_own() {
 
 #[tokio::test]
 async fn equal_questions_at_once_are_asked_once() {
-    let upstream =
-        Upstream::start_closed(|question, _| vec![answer(question, &["192.0.2.1"], 0)]).await;
+    let upstream = Upstream::start_closed(|question, _| vec![answer(question, &["192.0.2.1"], 0)]);
     let running = start(&[upstream.address]);
     let question = question("held.example.", RecordType::A);
     let mut sockets = Vec::new();
@@ -111,8 +110,7 @@ async fn forged_answers_are_not_believed() {
         no_answer.metadata.message_type = hickory_proto::op::MessageType::Query;
         let good = answer(question, &["192.0.2.1"], 300);
         vec![other_id, other_name, other_type, no_answer, good]
-    })
-    .await;
+    });
     let running = start(&[upstream.address]);
     let found = look_up(1, running.address, "bank.example.").await;
     assert_eq!(found, (ResponseCode::NoError, vec![ip("192.0.2.1")]));
@@ -133,8 +131,7 @@ async fn an_answer_in_another_case_or_cut_off_is_asked_for_over_tcp() {
                 }
             }
             vec![reply]
-        })
-        .await;
+        });
         let running = start(&[upstream.address]);
         let name = "a-rather-long-name-in-plain-letters.example.";
         let found = look_up(1, running.address, name).await;
@@ -156,8 +153,7 @@ async fn a_flood_of_strays_ends_over_tcp() {
                 forged
             })
             .collect(),
-    })
-    .await;
+    });
     let running = start(&[upstream.address]);
     assert_eq!(look_up(1, running.address, "bank.example.").await.1, [ip("192.0.2.1")]);
     running.stop().await;
@@ -165,21 +161,19 @@ async fn a_flood_of_strays_ends_over_tcp() {
 
 #[tokio::test]
 async fn the_next_server_is_asked_and_then_preferred() {
-    let silent = Upstream::silent().await;
-    let good = Upstream::with_address("192.0.2.1").await;
+    let silent = Upstream::silent();
+    let good = Upstream::with_address("192.0.2.1");
     let running = start(&[silent.address, good.address]);
     assert_eq!(look_up(1, running.address, "a.example.").await.1, [ip("192.0.2.1")]);
-    let started = Instant::now();
     assert_eq!(look_up(1, running.address, "b.example.").await.1, [ip("192.0.2.1")]);
-    assert!(started.elapsed() < dns::ATTEMPT_TIMEOUT, "the silent one is not asked first again");
-    assert_eq!((silent.n_asked(), good.n_asked()), (1, 2));
+    assert_eq!((silent.n_asked(), good.n_asked()), (1, 2), "the silent one is not asked again");
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_server_that_cannot_tell_or_is_down_is_passed_over_at_once() {
-    let failing = Upstream::start(|question, _| vec![bare(question, ResponseCode::ServFail)]).await;
-    let good = Upstream::with_address("192.0.2.1").await;
+    let failing = Upstream::start(|question, _| vec![bare(question, ResponseCode::ServFail)]);
+    let good = Upstream::with_address("192.0.2.1");
     let down: SocketAddr = "127.0.0.1:1".parse().expect("an address");
     for bad in [&[failing.address][..], &[down], &[down, failing.address]] {
         let running = start(&[bad, &[good.address]].concat());
@@ -192,8 +186,8 @@ async fn a_server_that_cannot_tell_or_is_down_is_passed_over_at_once() {
 
 #[tokio::test]
 async fn a_third_server_is_found_by_the_next_question() {
-    let (first, second) = (Upstream::silent().await, Upstream::silent().await);
-    let good = Upstream::with_address("192.0.2.1").await;
+    let (first, second) = (Upstream::silent(), Upstream::silent());
+    let good = Upstream::with_address("192.0.2.1");
     let running = start(&[first.address, second.address, good.address]);
     assert_eq!(look_up(1, running.address, "a.example.").await.0, ResponseCode::ServFail);
     assert_eq!(look_up(1, running.address, "a.example.").await.0, ResponseCode::NoError);
@@ -203,17 +197,17 @@ async fn a_third_server_is_found_by_the_next_question() {
 
 #[tokio::test]
 async fn when_nobody_answers_the_asker_is_told_in_time() {
-    let silent = Upstream::silent().await;
+    const C_LIBRARY_ASKS_AGAIN: Duration = Duration::from_secs(5);
+    assert!(dns::ATTEMPT_TIMEOUT * dns::ATTEMPTS < C_LIBRARY_ASKS_AGAIN);
+    let silent = Upstream::silent();
     let running = start(&[silent.address]);
-    let started = Instant::now();
     let found = look_up(1, running.address, "a.example.").await;
     assert_eq!(found, (ResponseCode::ServFail, Vec::new()));
-    assert!(started.elapsed() < Duration::from_secs(5), "before the C library asks again");
     assert_eq!(silent.n_asked(), 2);
     running.stop().await;
     let running = start(&[]);
     assert_eq!(look_up(1, running.address, "a.example.").await.0, ResponseCode::ServFail);
-    running.server.forward().set_servers(vec![Upstream::silent().await.address]);
+    running.server.forward().set_servers(vec![Upstream::silent().address]);
     running.stop().await;
 }
 
@@ -224,8 +218,7 @@ async fn failures_are_not_remembered() {
         let is_first = n_asked.fetch_add(1, Ordering::SeqCst) < 2;
         let failure = bare(question, ResponseCode::ServFail);
         vec![if is_first { failure } else { answer(question, &["192.0.2.1"], 300) }]
-    })
-    .await;
+    });
     let running = start(&[upstream.address]);
     assert_eq!(look_up(1, running.address, "a.example.").await.0, ResponseCode::ServFail);
     assert_eq!(look_up(1, running.address, "a.example.").await.0, ResponseCode::NoError);
@@ -236,8 +229,7 @@ async fn failures_are_not_remembered() {
 async fn private_addresses_from_outside_are_left_out() {
     let upstream = Upstream::start(|question, _| {
         vec![answer(question, &["127.0.0.1", "192.0.2.1", "169.254.169.254", "10.0.0.1"], 300)]
-    })
-    .await;
+    });
     let running = start(&[upstream.address]);
     assert_eq!(look_up(1, running.address, "rebind.example.").await.1, [ip("192.0.2.1")]);
     running.stop().await;
@@ -253,8 +245,7 @@ async fn large_answers_pass_both_ways() {
             reply = reply.truncate();
         }
         vec![reply]
-    })
-    .await;
+    });
     let running = start(&[upstream.address]);
     let question = question_with_room("many.example.", RecordType::A, 1_232);
     let part = ask(1, running.address, &question).await;
@@ -268,7 +259,7 @@ async fn large_answers_pass_both_ways() {
 #[tokio::test]
 async fn questions_under_way_are_answered_when_it_stops() {
     let upstream =
-        Upstream::start_closed(|question, _| vec![answer(question, &["192.0.2.1"], 300)]).await;
+        Upstream::start_closed(|question, _| vec![answer(question, &["192.0.2.1"], 300)]);
     let running = start(&[upstream.address]);
     let socket = udp(1, running.address).await;
     let question = question("a.example.", RecordType::A).to_vec().expect("writable");

@@ -53,11 +53,10 @@ impl Pin for Recorded {
 }
 
 /// A resolver in which machine 1 has a rule and the others have none.
-async fn start(pin: Recorded) -> (Running<Upstreams<HostSockets>, Recorded>, Upstream) {
+fn start(pin: Recorded) -> (Running<Upstreams<HostSockets>, Recorded>, Upstream) {
     let upstream = Upstream::start(|question, _| {
         vec![answer(question, &["192.0.2.1", "192.0.2.2", "10.0.0.1"], 300)]
-    })
-    .await;
+    });
     let forward = Upstreams::new(HostSockets, vec![upstream.address]);
     let running = Running::start(forward, pin, Options::default());
     running.zone.update(|zone| zone.upsert_machine(ruled(OtherNames::Refused)));
@@ -71,7 +70,7 @@ fn ruled(others: OtherNames) -> Machine {
 
 #[tokio::test]
 async fn other_domains_are_refused_without_asking_anybody() {
-    let (running, upstream) = start(Recorded::new(Ok(Duration::from_secs(9)), 100)).await;
+    let (running, upstream) = start(Recorded::new(Ok(Duration::from_secs(9)), 100));
     for name in ["evil.example.", "x.allowed.example.", "wild.example.", "."] {
         let found = look_up(1, running.address, name).await;
         assert_eq!(found, (ResponseCode::Refused, Vec::new()), "{name}");
@@ -86,7 +85,7 @@ async fn other_domains_are_refused_without_asking_anybody() {
 
 #[tokio::test]
 async fn addresses_are_pinned_for_each_asker_and_cap_the_time() {
-    let (running, upstream) = start(Recorded::new(Ok(Duration::from_secs(9)), 100)).await;
+    let (running, upstream) = start(Recorded::new(Ok(Duration::from_secs(9)), 100));
     let question = question("allowed.example.", RecordType::A);
     for _ in 0..2 {
         let reply = ask(1, running.address, &question).await;
@@ -102,7 +101,7 @@ async fn addresses_are_pinned_for_each_asker_and_cap_the_time() {
 #[tokio::test]
 async fn only_what_is_sent_is_pinned_and_before_it_is_sent() {
     let pin = Recorded::new(Ok(Duration::from_secs(9)), 0);
-    let (running, _upstream) = start(pin.clone()).await;
+    let (running, _upstream) = start(pin.clone());
     let (address, question) = (running.address, question("allowed.example.", RecordType::A));
     let asking = tokio::spawn(async move { ask(1, address, &question).await });
     while pin.pinned().is_empty() {
@@ -121,7 +120,7 @@ async fn only_what_is_sent_is_pinned_and_before_it_is_sent() {
 #[tokio::test]
 async fn other_domains_are_answered_and_not_pinned_when_the_rule_says_so() {
     let pin = Recorded::new(Ok(Duration::from_secs(9)), 100);
-    let (running, _upstream) = start(pin.clone()).await;
+    let (running, _upstream) = start(pin.clone());
     running.zone.update(|zone| zone.upsert_machine(ruled(OtherNames::Answered)));
     for name in ["other.example.", "a.wild.example."] {
         assert_eq!(look_up(1, running.address, name).await.0, ResponseCode::NoError, "{name}");
@@ -134,7 +133,7 @@ async fn other_domains_are_answered_and_not_pinned_when_the_rule_says_so() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_pinned_is_not_sent() {
     for (outcome, n_at_once) in [(Err(()), 1), (Ok(Duration::from_secs(9)), 0)] {
-        let (running, _upstream) = start(Recorded::new(outcome, n_at_once)).await;
+        let (running, _upstream) = start(Recorded::new(outcome, n_at_once));
         let found = look_up(1, running.address, "allowed.example.").await;
         assert_eq!(found, (ResponseCode::ServFail, Vec::new()));
         assert_eq!(running.server.counts().not_pinned, 1);

@@ -1,5 +1,6 @@
 //! An upstream server that follows a script.
 
+use dns::Doors;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, SOA};
 use hickory_proto::rr::{Name, RData, Record};
@@ -26,21 +27,21 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) async fn start(
+    pub(crate) fn start(
         script: impl Fn(&Message, Way) -> Vec<Message> + Send + Sync + 'static,
     ) -> Self {
-        let upstream = Self::start_closed(script).await;
+        let upstream = Self::start_closed(script);
         upstream.open();
         upstream
     }
 
     /// The same, but no answer leaves before [`Self::open`].
-    pub(crate) async fn start_closed(
+    pub(crate) fn start_closed(
         script: impl Fn(&Message, Way) -> Vec<Message> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-        let address = listener.local_addr().expect("an address");
-        let socket = UdpSocket::bind(address).await.expect("bound");
+        let doors = Doors::bind(&["127.0.0.1:0".parse().expect("an address")]).expect("bound");
+        let address = doors.udp[0].local_addr().expect("an address");
+        let (socket, listener) = into_tokio(doors);
         let (asked, script) = (Arc::new(Mutex::new(Vec::new())), Arc::new(script));
         let log = Arc::clone(&asked);
         let follow = Arc::new(move |bytes: &[u8], way| {
@@ -83,13 +84,13 @@ impl Upstream {
     }
 
     /// A server that knows `address` for every name.
-    pub(crate) async fn with_address(address: &'static str) -> Self {
-        Self::start(move |question, _| vec![answer(question, &[address], 300)]).await
+    pub(crate) fn with_address(address: &'static str) -> Self {
+        Self::start(move |question, _| vec![answer(question, &[address], 300)])
     }
 
     /// A server that never answers.
-    pub(crate) async fn silent() -> Self {
-        Self::start(|_, _| Vec::new()).await
+    pub(crate) fn silent() -> Self {
+        Self::start(|_, _| Vec::new())
     }
 
     /// Lets answers leave.
@@ -106,6 +107,15 @@ impl Upstream {
     pub(crate) fn n_asked(&self) -> usize {
         self.asked().len()
     }
+}
+
+/// The pair of sockets of `doors`, for this runtime.
+fn into_tokio(mut doors: Doors) -> (UdpSocket, TcpListener) {
+    let udp = doors.udp.pop().expect("one");
+    let tcp = doors.tcp.pop().expect("one");
+    udp.set_nonblocking(true).expect("set");
+    tcp.set_nonblocking(true).expect("set");
+    (UdpSocket::from_std(udp).expect("taken"), TcpListener::from_std(tcp).expect("taken"))
 }
 
 /// An answer without records.

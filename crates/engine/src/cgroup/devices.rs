@@ -27,6 +27,18 @@ const ALLOWED: [(i32, Option<i32>); 8] = [
     (136, None),
 ];
 
+/// `/dev/kvm`. Source: the kernel's `Documentation/admin-guide/devices.txt`.
+const KVM: (i32, Option<i32>) = (10, Some(232));
+
+/// Which device nodes may be opened in a cgroup.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Devices<'a> {
+    /// Those of a private `/dev`; on v2 this program says so.
+    OfMachine(Option<&'a DeviceProgram>),
+    /// That of KVM besides, for a monitor that runs a guest by it.
+    AndKvm,
+}
+
 /// What keeps machines from the devices of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceGuard {
@@ -54,12 +66,21 @@ impl DeviceGuard {
 pub(super) fn set_v1(dir: &Path) -> Result<(), EngineError> {
     write(&dir.join("devices.deny"), "a")?;
     let allow = dir.join("devices.allow");
-    for (major, minor) in ALLOWED {
-        let minor = minor.map_or("*".to_owned(), |minor| minor.to_string());
-        write(&allow, &format!("c {major}:{minor} rwm"))?;
+    for device in ALLOWED {
+        write(&allow, &v1_line(device))?;
     }
     write(&allow, "c *:* m")?;
     write(&allow, "b *:* m")
+}
+
+/// Lets a confined v1 directory use KVM.
+pub(super) fn allow_kvm_v1(dir: &Path) -> Result<(), EngineError> {
+    write(&dir.join("devices.allow"), &v1_line(KVM))
+}
+
+fn v1_line((major, minor): (i32, Option<i32>)) -> String {
+    let minor = minor.map_or("*".to_owned(), |minor| minor.to_string());
+    format!("c {major}:{minor} rwm")
 }
 
 /// The same rules for v2 directories.
@@ -70,13 +91,26 @@ impl DeviceProgram {
     /// Loads the program where v1 does not do its work. A host that does not let us has none; its
     /// machines make no nodes instead.
     pub(crate) fn for_host(hierarchies: &Hierarchies) -> Option<Self> {
-        let is_needed =
-            hierarchies.v2.is_some() && hierarchies.v1_of(Controller::Devices).is_none();
-        is_needed.then(Self::load).and_then(Result::ok)
+        Self::load_where_needed(hierarchies, &ALLOWED)
     }
 
-    fn load() -> Result<Self, Errno> {
-        bpf::load_device_program(&rules()).map(Self)
+    /// The same for one monitor, which may use KVM too.
+    pub(super) fn with_kvm(hierarchies: &Hierarchies) -> Option<Self> {
+        let allowed: Vec<_> = ALLOWED.into_iter().chain([KVM]).collect();
+        Self::load_where_needed(hierarchies, &allowed)
+    }
+
+    fn load_where_needed(
+        hierarchies: &Hierarchies,
+        allowed: &[(i32, Option<i32>)],
+    ) -> Option<Self> {
+        let is_needed =
+            hierarchies.v2.is_some() && hierarchies.v1_of(Controller::Devices).is_none();
+        is_needed.then(|| Self::load(allowed)).and_then(Result::ok)
+    }
+
+    fn load(allowed: &[(i32, Option<i32>)]) -> Result<Self, Errno> {
+        bpf::load_device_program(&rules(allowed)).map(Self)
     }
 
     /// Confines the v2 directory `dir` and those below.
@@ -93,7 +127,7 @@ const ACCESS_SHIFT: i32 = 16;
 const ACCESS_MAKE: i32 = 1;
 
 /// The rules as a program.
-fn rules() -> Vec<Instruction> {
+fn rules(allowed: &[(i32, Option<i32>)]) -> Vec<Instruction> {
     use Register::{Access, Answer, Context, Kind, Major, Minor};
     let mut program = vec![
         Instruction::load(Access, Context, 0),
@@ -110,7 +144,7 @@ fn rules() -> Vec<Instruction> {
         Instruction::set(Answer, 0),
         Instruction::exit(),
     ];
-    for (major, minor) in ALLOWED {
+    for (major, minor) in allowed.iter().copied() {
         match minor {
             Some(minor) => program.extend([
                 Instruction::skip_if_other(Major, major, 2),
@@ -160,7 +194,7 @@ mod tests {
     #[test]
     fn the_program_refuses_to_open_what_may_be_made() {
         let v2 = Hierarchies::detect().expect("/proc").v2.expect("a v2 tree is mounted");
-        let program = match DeviceProgram::load() {
+        let program = match DeviceProgram::load(&ALLOWED) {
             Ok(program) => program,
             Err(why) => return println!("skipped: no device program can be loaded: {why}"),
         };

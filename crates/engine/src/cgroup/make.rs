@@ -1,6 +1,6 @@
 //! Making a machine's cgroup: directories, limits, and what belongs to a program that is an init.
 
-use super::devices::DeviceProgram;
+use super::devices::{self, DeviceProgram, Devices};
 use super::files::{DELEGATED_V1, DELEGATED_V2, delegate, make_dir, open_dir, open_for_writing};
 use super::freezer::Freezer;
 use super::hierarchies::{Controller, Hierarchies};
@@ -20,7 +20,7 @@ impl Cgroup {
     /// `delegate_to`, a program that is an init gets a sub-cgroup owned by that id.
     pub(crate) fn make(
         hierarchies: &Hierarchies,
-        devices: Option<&DeviceProgram>,
+        devices: Devices<'_>,
         name: &str,
         limits: &Limits,
         delegate_to: Option<u32>,
@@ -29,7 +29,7 @@ impl Cgroup {
         let name = Path::new(name);
         let made = group
             .make_v2(hierarchies, devices, name, limits, delegate_to)
-            .and_then(|()| group.make_v1(hierarchies, name, limits, delegate_to));
+            .and_then(|()| group.make_v1(hierarchies, devices, name, limits, delegate_to));
         let Err(error) = made else { return Ok(group) };
         match group.remove() {
             Ok(()) => Err(error),
@@ -79,7 +79,7 @@ impl Cgroup {
     fn make_v2(
         &mut self,
         hierarchies: &Hierarchies,
-        devices: Option<&DeviceProgram>,
+        devices: Devices<'_>,
         name: &Path,
         limits: &Limits,
         delegate_to: Option<u32>,
@@ -95,8 +95,13 @@ impl Cgroup {
         self.read_v2(&dir, hierarchies);
         let opened = open_dir(&dir)?;
         // A host that does not let us gets machines that make no nodes.
-        self.guards_devices |=
-            devices.is_some_and(|program| program.attach(opened.as_fd()).is_ok());
+        let is_attached = |program: &DeviceProgram| program.attach(opened.as_fd()).is_ok();
+        self.guards_devices |= match devices {
+            Devices::OfMachine(program) => program.is_some_and(is_attached),
+            Devices::AndKvm => {
+                DeviceProgram::with_kvm(hierarchies).is_some_and(|p| is_attached(&p))
+            }
+        };
         self.entry = Some(opened);
         delegate_to.map_or(Ok(()), |owner| self.delegate_v2(&dir, owner))
     }
@@ -115,6 +120,7 @@ impl Cgroup {
     fn make_v1(
         &mut self,
         hierarchies: &Hierarchies,
+        devices: Devices<'_>,
         name: &Path,
         limits: &Limits,
         delegate_to: Option<u32>,
@@ -128,8 +134,11 @@ impl Cgroup {
             let dir = v1.path.join(name);
             self.make_dir(&dir)?;
             self.v1_dirs.push(dir.clone());
-            for controller in needed {
-                self.set_v1(&dir, controller, limits)?;
+            for controller in &needed {
+                self.set_v1(&dir, *controller, limits)?;
+            }
+            if matches!(devices, Devices::AndKvm) && needed.contains(&Controller::Devices) {
+                devices::allow_kvm_v1(&dir)?;
             }
         }
         match delegate_to {
@@ -221,7 +230,9 @@ mod tests {
     #[test]
     fn without_any_tree_an_init_is_refused_with_advice_and_others_are_not() {
         let nothing = Hierarchies { v1: Vec::new(), v2: None, init_v1: None };
-        let make = |delegate_to| Cgroup::make(&nothing, None, "dormouse-x/y", &LIMITS, delegate_to);
+        let devices = Devices::OfMachine(None);
+        let make =
+            |delegate_to| Cgroup::make(&nothing, devices, "dormouse-x/y", &LIMITS, delegate_to);
         let error = make(Some(0)).expect_err("there is nothing to give");
         assert!(matches!(error, EngineError::NoInitCgroup));
         assert!(error.sentence().contains("`mount -t cgroup2"), "{}", error.sentence());

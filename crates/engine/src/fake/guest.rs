@@ -68,7 +68,7 @@ impl Guest<'_> {
                     Question::Listening | Question::WaitListening { .. } => {
                         Answer::Listening { sockets: Vec::new() }
                     }
-                    Question::Sync => Answer::Done,
+                    Question::Quiesce => Answer::Done,
                 };
                 self.connection.send(&FromGuest::Answer { id, answer })
             }
@@ -76,6 +76,7 @@ impl Guest<'_> {
                 self.connection.send(&FromGuest::Unknown { what: "furnish".to_owned() })
             }
             ToGuest::Clock { .. }
+            | ToGuest::Thawed
             | ToGuest::Resume { .. }
             | ToGuest::Signal { .. }
             | ToGuest::Resize { .. }

@@ -70,7 +70,7 @@ fn confine(plan: &Plan) -> Result<(), Failure> {
     capabilities::hold(needed).map_err(Step::Capabilities.failed())?;
     let user = || {
         let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.uid));
-        set_thread_groups(&plan.root.groups)?;
+        set_thread_groups(&[])?;
         set_thread_res_gid(gid, gid, gid)?;
         set_thread_res_uid(uid, uid, uid)
     };

@@ -8,9 +8,10 @@ use crate::error::EngineError;
 use crate::first_process::keep;
 use crate::launch::{Child, clone_child, hear};
 use crate::sys::ExecStrings;
-use crate::wait;
+use crate::wait::{self, Ended};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
+use shim_proto::exit_file::{FAULT_MAX_BYTES, Fault};
 use shim_proto::message::Timing;
 use shim_proto::shape::Shape;
 use std::ffi::CString;
@@ -22,11 +23,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmm::command_line::{self, Drive, Purpose};
-use vmm::qmp::{BlockNode, Capability, FdSet, Migration, Qmp, QmpError};
+use vmm::qmp::{BlockNode, Capability, FdSet, Migration, Qmp, QmpError, Swap};
 
 /// Longest wait for an answer. A busy host needs some tens of milliseconds to start QEMU, and one to
 /// answer.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
+
+/// Longest wait for its process to be gone when its socket is: the two go together.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// Most bytes of what it says on its standard error that are repeated to the user.
 const SAID_MAX_BYTES: usize = 1024;
@@ -48,6 +52,8 @@ pub(super) struct Monitor {
     qmp: Option<Qmp>,
     /// It was started with files behind its disks, not with nothing.
     has_first_files: bool,
+    /// Why it has shut the guest down, in its words.
+    shutdown: Option<String>,
     stderr: File,
 }
 
@@ -89,7 +95,7 @@ impl Monitor {
         let plan = Plan {
             v1_doors: cgroup.open_v1_doors()?,
             netns: keep(order.netns)?,
-            root: root::Layout::of_host(order.program, order.shape.accel)?,
+            root: root::Layout::of_host(order.program, order.shape.accel, order.uid)?,
             uid: order.uid,
             program: c_string(order.program.as_os_str().as_bytes()),
             argv: argv(&order),
@@ -107,6 +113,7 @@ impl Monitor {
             channel,
             qmp: None,
             has_first_files,
+            shutdown: None,
             stderr: File::from(stderr),
         };
         match Qmp::connect(qmp, soon()) {
@@ -162,20 +169,39 @@ impl Monitor {
         self.order("stop the guest", |qmp| qmp.stop(soon()))
     }
 
-    /// Puts another file in the place of a disk's first one, of which QEMU lets go. Once for each disk.
+    /// Puts other files in the place of the disks' first ones. Once; QEMU lets go of those when it is told
+    /// ([`Monitor::drop_first_files`]).
     pub(super) fn exchange(
         &mut self,
-        drive: Drive,
-        file: BorrowedFd<'_>,
+        files: [(Drive, BorrowedFd<'_>); 2],
     ) -> Result<(), EngineError> {
+        self.order("exchange its disks", |qmp| {
+            let mut swaps = Vec::with_capacity(files.len());
+            for (drive, file) in files {
+                let (set, node) = (drive.fd_set(false), drive.file_node(false));
+                qmp.add_fd(set, file, soon())?;
+                qmp.add_file_node(&node, set, drive.is_read_only(), soon())?;
+                swaps.push(Swap {
+                    raw: drive.node(),
+                    file: node,
+                    is_read_only: drive.is_read_only(),
+                });
+            }
+            qmp.swap_files(&swaps, soon())
+        })
+    }
+
+    /// Lets go of what lies behind no disk any more.
+    pub(super) fn drop_first_files(&mut self) -> Result<(), EngineError> {
         let has_first_files = self.has_first_files;
-        self.order("exchange a disk", |qmp| {
-            let (set, node) = (drive.fd_set(false), drive.file_node(false));
-            qmp.add_fd(set, file, soon())?;
-            qmp.add_file_node(&node, set, drive.is_read_only(), soon())?;
-            qmp.swap_file(&drive.node(), &node, drive.is_read_only(), soon())?;
-            qmp.remove_node(&drive.file_node(true), soon())?;
-            if has_first_files { qmp.remove_fd(drive.fd_set(true), soon()) } else { Ok(()) }
+        self.order("let go of a file", |qmp| {
+            for drive in [Drive::Image, Drive::Disk] {
+                qmp.remove_node(&drive.file_node(true), soon())?;
+                if has_first_files {
+                    qmp.remove_fd(drive.fd_set(true), soon())?;
+                }
+            }
+            Ok(())
         })
     }
 
@@ -203,12 +229,40 @@ impl Monitor {
     pub(super) fn hear_events(&mut self) {
         while let Some(qmp) = &mut self.qmp {
             match qmp.next_event() {
+                Ok(Some(event)) if event.name == "SHUTDOWN" => {
+                    self.shutdown = event.data["reason"].as_str().map(str::to_owned);
+                }
                 Ok(Some(_event)) => {}
                 Ok(None) => return,
                 // Its end shows in its process.
                 Err(_) => self.qmp = None,
             }
         }
+    }
+
+    /// Why it has ended, or is about to: the guest's doing, or its own.
+    pub(super) fn fault(&mut self) -> Option<Fault> {
+        let has_ended = wait::wait_readable(&self.pidfd, Instant::now() + END_MAX).ok()?;
+        self.hear_events();
+        let by_guest = |what: &str| Fault::Guest(what.to_owned());
+        match self.shutdown.as_deref() {
+            // It restarts at once when it panics: nobody else would do that.
+            Some("guest-reset" | "guest-panic") => {
+                return Some(by_guest("the guest's kernel panicked, or restarted itself"));
+            }
+            Some("guest-shutdown") => return Some(by_guest("the guest switched itself off")),
+            _ => {}
+        }
+        let ended = if has_ended { wait::ended(&self.pidfd)? } else { return None };
+        let said = self.said();
+        let how = match ended {
+            Ended::Killed(signal) => format!("was killed by signal {signal}"),
+            Ended::Exited(code) if said.is_empty() => format!("ended with code {code}"),
+            Ended::Exited(code) => format!("ended with code {code}: {said}"),
+        };
+        let mut sentence = format!("the virtual machine's monitor {how}");
+        sentence.truncate(sentence.floor_char_boundary(FAULT_MAX_BYTES));
+        Some(Fault::Host(sentence))
     }
 
     fn order(
@@ -260,8 +314,10 @@ fn launch(
 fn wait_for_migration(qmp: &mut Qmp) -> Result<(), QmpError> {
     loop {
         let event = qmp.wait_for("MIGRATION", soon())?;
-        if matches!(event.data["status"].as_str(), Some("completed" | "failed" | "cancelled")) {
-            break;
+        match event.data["status"].as_str() {
+            Some("completed") => return Ok(()),
+            Some("failed" | "cancelled") => break,
+            _ => {}
         }
     }
     match qmp.migration(soon())? {

@@ -44,6 +44,11 @@ impl Stage {
         open().map_err(EngineError::namespace("open the files of a rehearsal"))
     }
 
+    /// Size of its disk.
+    pub(super) const fn disk_bytes(&self) -> u64 {
+        self.disk_bytes
+    }
+
     /// Plays on it. The guest runs and waits, before and afterwards.
     pub(super) fn rehearse(&self, monitor: &mut Monitor) -> Result<(), EngineError> {
         monitor.resize(&Drive::Disk.node(), self.disk_bytes)?;
@@ -68,7 +73,6 @@ fn link() -> LinkOrders {
         v6_len: guest.v6_len,
         gateway_v4: guest.gateway_v4,
         gateway_v6: guest.gateway_v6,
-        gateway_mac: guest.gateway_mac,
     }
 }
 

@@ -7,7 +7,10 @@ use crate::first_process::{open_null, pivot};
 use crate::sys;
 use guest_root::mounts::{Fs, attach, attach_at};
 use guest_root::place::ROOT;
-use rustix::fs::{FileType, Gid, Mode, OFlags, mkdirat, open, openat, symlinkat};
+use rustix::fs::{
+    AtFlags, Dev, FileType, Gid, Mode, OFlags, Uid, chownat, mkdirat, mknodat, open, openat,
+    symlinkat,
+};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use shim_proto::shape::Accel;
@@ -42,8 +45,16 @@ pub(super) struct Layout {
     trees: Vec<Tree>,
     /// What reads as nothing and takes everything; in the root there is none.
     pub(super) null: OwnedFd,
-    /// Groups that its user must be in.
-    pub(super) groups: Vec<Gid>,
+    kvm: Option<Kvm>,
+}
+
+/// A node of its own by which the monitor's user reaches the host's virtualisation. That of the host is
+/// for root alone, or for a group.
+#[derive(Debug)]
+struct Kvm {
+    device: Dev,
+    /// User, and group with the same number.
+    uid: u32,
 }
 
 #[derive(Debug)]
@@ -54,22 +65,22 @@ struct Tree {
 }
 
 impl Layout {
-    /// What `program` needs on this host.
-    pub(super) fn of_host(program: &Path, accel: Accel) -> Result<Self, EngineError> {
+    /// What `program` needs on this host, as the user `uid`.
+    pub(super) fn of_host(program: &Path, accel: Accel, uid: u32) -> Result<Self, EngineError> {
         let null = open_null().map_err(EngineError::namespace("open `/dev/null`"))?;
         let mut layout = Self {
             dirs: vec![c"proc".to_owned()],
             links: Vec::new(),
             trees: Vec::new(),
             null,
-            groups: Vec::new(),
+            kvm: None,
         };
         for place in PLACES.map(Path::new) {
             layout.show(place)?;
         }
         layout.show(program)?;
         if accel == Accel::Kvm {
-            layout.show_kvm()?;
+            layout.show_kvm(uid)?;
         }
         Ok(layout)
     }
@@ -90,14 +101,13 @@ impl Layout {
         self.attach(path, found.is_file(), attributes)
     }
 
-    /// Shows the host's virtualisation, and sees to it that it can be opened.
-    fn show_kvm(&mut self) -> Result<(), EngineError> {
-        let path = Path::new(KVM);
-        let found = std::fs::metadata(path);
-        let found = found.map_err(EngineError::namespace("find `/dev/kvm`"))?;
-        self.groups.push(Gid::from_raw(found.gid()));
-        self.make_parents(path);
-        self.attach(path, true, MountAttrFlags::MOUNT_ATTR_NOSUID)
+    /// Shows the host's virtualisation to this user.
+    fn show_kvm(&mut self, uid: u32) -> Result<(), EngineError> {
+        let found = std::fs::metadata(KVM);
+        let device = found.map_err(EngineError::namespace("find `/dev/kvm`"))?.rdev();
+        self.kvm = Some(Kvm { device, uid });
+        self.dirs.push(c"dev".to_owned());
+        Ok(())
     }
 
     fn attach(
@@ -140,6 +150,9 @@ impl Layout {
         for tree in &self.trees {
             attach(&tree.mount, mount_place(&root, tree)?)?;
         }
+        if let Some(kvm) = &self.kvm {
+            kvm.attach(&root)?;
+        }
         let proc_mount = Fs { name: c"proc", options: [] };
         let proc_mount = proc_mount.mount(quiet | MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
         let place = OFlags::PATH | OFlags::CLOEXEC;
@@ -148,10 +161,24 @@ impl Layout {
     }
 }
 
+impl Kvm {
+    /// Mounts a `/dev` with this node and no other. No allocation.
+    fn attach(&self, root: &OwnedFd) -> Result<(), Errno> {
+        let options = [(c"size", c"4k"), (c"mode", c"755")];
+        let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let mount = Fs { name: c"tmpfs", options }.mount(quiet)?;
+        let mode = Mode::RUSR | Mode::WUSR;
+        mknodat(&mount, c"kvm", FileType::CharacterDevice, mode, self.device)?;
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.uid));
+        chownat(&mount, c"kvm", Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        attach(&mount, openat(root, c"dev", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    }
+}
+
 /// Makes the directory or file that a tree is attached to.
 fn mount_place(root: &OwnedFd, tree: &Tree) -> Result<OwnedFd, Errno> {
     if tree.is_file {
-        rustix::fs::mknodat(root, &tree.place, FileType::RegularFile, Mode::RUSR, 0)?;
+        mknodat(root, &tree.place, FileType::RegularFile, Mode::RUSR, 0)?;
     } else {
         mkdirat(root, &tree.place, Mode::from_raw_mode(0o755))?;
     }

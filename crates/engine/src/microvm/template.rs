@@ -11,6 +11,7 @@ use crate::container::layers::open_namespace;
 use crate::error::EngineError;
 use crate::wait;
 use rustix::fs::{MemfdFlags, memfd_create};
+use shim_proto::shape::Accel;
 use shim_proto::spec::{Limits, RehearsalSpec};
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -19,8 +20,13 @@ use std::time::Duration;
 use vmm::command_line::{Drive, Purpose};
 use vmm::template::{Order, Template, blank_ram};
 
-/// Longest time that a kernel takes to boot: an emulated one needs 3 s with a core of its own.
+/// Longest time that a kernel takes to boot: an emulated one needs 3 s with a core of its own, and
+/// waits for one on a busy host.
 const BOOT_MAX: Duration = Duration::from_secs(180);
+
+/// The same for one that the host's processor runs, in a fraction of a second: where it takes longer,
+/// as a rule, it never gets anywhere.
+const KVM_BOOT_MAX: Duration = Duration::from_secs(10);
 
 /// CPU ceiling in thousandths of a CPU: one for the guest, one for its monitor.
 const CPU_MILLI: u32 = 2000;
@@ -42,7 +48,7 @@ pub fn build_template(order: &Order) -> Result<(), EngineError> {
         cpu_weight: 100,
         pids: THREADS_MAX,
     };
-    let devices = made.devices.as_ref();
+    let devices = made.devices_of(order.key.shape.accel);
     let mut cgroup = Cgroup::make(&made.hierarchies, devices, &order.cgroup, &limits, None)?;
     let built = boot_and_save(order, &mut ahead, &cgroup);
     let removed = cgroup.remove();
@@ -73,7 +79,11 @@ fn boot_and_save(
         ],
     };
     let (mut monitor, _timings) = Monitor::start(&ahead.ensure()?.bare, cgroup, monitor_order)?;
-    let saved = save_when_rehearsed(&mut monitor, &order.rehearsal);
+    let boot_max = match order.key.shape.accel {
+        Accel::Kvm => KVM_BOOT_MAX,
+        Accel::Tcg => BOOT_MAX,
+    };
+    let saved = save_when_rehearsed(&mut monitor, &order.rehearsal, boot_max);
     // What is left of it must not write to the RAM that is read next.
     wait::end(&monitor.pidfd)?;
     Ok((ram, saved?))
@@ -93,12 +103,13 @@ fn in_ram(path: &Path) -> Result<OwnedFd, EngineError> {
 fn save_when_rehearsed(
     monitor: &mut Monitor,
     rehearsal: &RehearsalSpec,
+    boot_max: Duration,
 ) -> Result<Vec<u8>, EngineError> {
     let stage = Stage::set(rehearsal)?;
-    monitor.exchange(Drive::Image, stage.image.as_fd())?;
-    monitor.exchange(Drive::Disk, stage.disk.as_fd())?;
+    monitor.exchange([(Drive::Image, stage.image.as_fd()), (Drive::Disk, stage.disk.as_fd())])?;
+    monitor.drop_first_files()?;
     monitor.cont()?;
-    furnish::wait_for_boot(monitor.another_channel()?, BOOT_MAX)?;
+    furnish::wait_for_boot(monitor.another_channel()?, boot_max)?;
     stage.rehearse(monitor)?;
     monitor.stop()?;
     let state = StateFile::make()?;

@@ -130,7 +130,9 @@ impl Scene<'_> {
             Source::Alarm(name) => ("alarm", Some(name.clone())),
             Source::Message => ("message", None),
             Source::RestUntil(_) => ("self", None),
-            Source::Hold(_) | Source::Autostop(_) | Source::Excess(_) => return None,
+            Source::Hold(_) | Source::Autostop(_) | Source::Excess(_) | Source::Age(_) => {
+                return None;
+            }
         };
         Some(Keeper { name, ..keeper(by, self.told(&candidate.source)) })
     }

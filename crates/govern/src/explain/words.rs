@@ -26,7 +26,8 @@ pub fn wish_words(verdict: &Verdict, policy: &Policy) -> Option<String> {
         | Source::Message
         | Source::Hold(_)
         | Source::Autostop(_)
-        | Source::Excess(_) => cause.words(),
+        | Source::Excess(_)
+        | Source::Age(_) => cause.words(),
     };
     Some(shortened(super::one_line(&words)))
 }

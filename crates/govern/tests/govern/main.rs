@@ -4,6 +4,7 @@
 
 mod autostop;
 mod chain;
+mod deepen;
 mod explained;
 mod gates;
 mod messages;

@@ -11,6 +11,7 @@ use govern::{
     WriteRefused, Writer, apply, evaluate, no_policy, replay,
 };
 use model::event::StopOrder;
+use model::spec::deepen::Deepen;
 use model::spec::{RestartMode, RestartPolicy};
 use model::{
     Admission, BootId, Cause, Depth, DurationMs, Effect, Event, Exit, GateFacts, Machine, Run,
@@ -123,6 +124,8 @@ pub(crate) struct Shell {
     pub(crate) peers: MemPeers,
     pub(crate) idle_since: Option<UnixMs>,
     pub(crate) restart: RestartMode,
+    pub(crate) deepen: Option<Deepen>,
+    pub(crate) can_suspend: bool,
     pub(crate) fails_to_start: bool,
     pub(crate) next_at: Option<UnixMs>,
     pub(crate) chance: Chance,
@@ -155,6 +158,8 @@ impl Shell {
             peers: MemPeers::default(),
             idle_since: None,
             restart: RestartMode::No,
+            deepen: None,
+            can_suspend: true,
             fails_to_start: false,
             next_at: None,
             chance: Chance(1),
@@ -187,7 +192,8 @@ impl Shell {
             started_at: self.started_at,
             rested_at: self.rested_at,
             can_freeze: true,
-            can_suspend: true,
+            can_suspend: self.can_suspend,
+            deepen: self.deepen,
             idle: Some(self.idle_since.map_or(Idle::Busy, Idle::Since)),
             app_running: Some(1),
             peers: &self.peers,
@@ -282,7 +288,9 @@ impl Shell {
                     Want::Down(_) => {}
                 }
                 let seed = self.seed();
-                if matches!(want, Want::Down(_)) && self.is_up() {
+                let is_asleep = matches!(self.machine.state, State::Suspended { .. });
+                let ends_sleep = is_asleep && want == Want::Down(Depth::Stop);
+                if matches!(want, Want::Down(_)) && self.is_up() || ends_sleep {
                     self.report(Report::Resting { cause: Some(cause.clone()) });
                 }
                 self.step(&Event::Want { want, cause: cause.clone(), seed, stop: ORDER });

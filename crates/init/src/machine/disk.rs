@@ -2,8 +2,8 @@
 
 use super::Failure;
 use super::port::wait_until_readable;
-use crate::files;
 use crate::start_error::text;
+use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
 use rustix::io::Errno;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
@@ -16,12 +16,6 @@ pub(super) const IMAGE_DEVICE: &CStr = c"/dev/vda";
 
 /// The machine's own disk.
 pub(super) const DISK_DEVICE: &CStr = c"/dev/vdb";
-
-/// Number of its sectors.
-const DISK_SIZE_FILE: &str = "/sys/class/block/vdb/size";
-
-/// What the kernel counts sizes of devices in, whatever the device does.
-const SECTOR_BYTES: u64 = 512;
 
 /// Longest wait for the disk's size: the host says it about the moment in which it lets the guest run.
 const SIZE_WITHIN: Duration = Duration::from_secs(10);
@@ -54,12 +48,13 @@ fn has_size(size_bytes: u64) -> Result<bool, Failure> {
     Ok(shown_bytes()? == size_bytes)
 }
 
+/// Opened each time: what is held open keeps what it has read of another machine's disk.
 fn shown_bytes() -> Result<u64, Failure> {
-    let shown = files::read_bounded(DISK_SIZE_FILE, 32)
-        .map_err(|errno| Failure(format!("the machine has no disk: {}", text(errno))))?;
-    let n_sectors = std::str::from_utf8(&shown).ok().and_then(|shown| shown.trim().parse().ok());
-    let n_sectors: u64 = n_sectors.ok_or(Failure("the disk has no size".to_owned()))?;
-    Ok(n_sectors.saturating_mul(SECTOR_BYTES))
+    let end = || {
+        let disk = open(DISK_DEVICE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        seek(&disk, SeekFrom::End(0))
+    };
+    end().map_err(|errno| Failure(format!("the machine has no disk: {}", text(errno))))
 }
 
 fn wrong_size(size_bytes: u64) -> Result<Failure, Failure> {

@@ -1,15 +1,15 @@
 //! Loopback, and the machine's link, as a slot of the container engine has them (`crates/net/src/slot`), but
 //! set by the guest itself: a kernel has both switched off.
 //!
-//! Finding the card and switching it on takes three times as long as all the rest, and is the same for
-//! every machine: it is done while nobody waits.
+//! What is the same for every machine is done while nobody waits: the card is found and switched on, and
+//! has its default routes.
 
 use super::Failure;
 use crate::start_error::text;
 use guest_proto::LinkOrders;
 use netlink::{
-    Batch, Error, Prefix, Route, Socket, Target, add_address, add_neighbour, add_route,
-    delete_address, link_named, set_down, set_up,
+    Batch, Error, Prefix, Route, Socket, Target, add_address, add_route, delete_address,
+    link_named, set_down, set_no_arp, set_up,
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -22,9 +22,16 @@ const LOOPBACK: (&str, u32) = ("lo", 1);
 /// The network card.
 #[derive(Debug)]
 pub(super) struct Card {
+    /// To the kernel; nobody else can be reached by it.
+    socket: Socket,
     /// Its number, if there is one.
     index: Option<u32>,
+    /// Where its default routes lead, if it has any.
+    gateways: Option<Gateways>,
 }
+
+/// Where default routes lead.
+type Gateways = (Ipv4Addr, Ipv6Addr);
 
 impl Card {
     /// Switches loopback on, and the card. That one has no address, so nobody hears what comes.
@@ -36,64 +43,74 @@ impl Card {
             let (name, number) = LOOPBACK;
             set_up(&mut batch, name, number);
             if let Some(index) = index {
+                set_no_arp(&mut batch, NAME, index);
                 set_up(&mut batch, NAME, index);
             }
             socket.apply(batch)?;
-            Ok(Self { index })
+            Ok(Self { socket, index, gateways: None })
         };
         ready().map_err(failure("switch loopback and the network card on"))
     }
 
     /// Makes it the link that is ordered; without orders, the machine has none.
-    pub(super) fn set(&self, orders: Option<&LinkOrders>) -> Result<(), Failure> {
+    pub(super) fn set(&mut self, orders: Option<&LinkOrders>) -> Result<(), Failure> {
         let mut batch = Batch::new();
         match (self.index, orders) {
             (None, None) => return Ok(()),
             (None, Some(_)) => return Err(Failure("the machine has no network card".to_owned())),
-            (Some(index), None) => set_down(&mut batch, NAME, index),
-            (Some(index), Some(orders)) => carry(&mut batch, index, orders),
+            (Some(index), None) => {
+                set_down(&mut batch, NAME, index);
+                self.gateways = None;
+            }
+            (Some(index), Some(orders)) => {
+                addresses(orders).into_iter().for_each(|own| add_address(&mut batch, index, own));
+                self.route(&mut batch, index, gateways(orders));
+            }
         }
-        apply(batch, "set the network up")
+        self.socket.apply(batch).map_err(failure("set the network up"))
     }
 
-    /// Takes away what [`Card::set`] has given it: it is as ready as before.
-    pub(super) fn clear(&self, orders: Option<&LinkOrders>) -> Result<(), Failure> {
+    /// Takes away what [`Card::set`] has given it: it is as ready as before, and has routes to where the
+    /// next machine's will lead, too.
+    pub(super) fn clear(&mut self, orders: Option<&LinkOrders>) -> Result<(), Failure> {
         let Some(index) = self.index else { return Ok(()) };
         let mut batch = Batch::new();
-        if let Some(orders) = orders {
-            delete_address(&mut batch, index, Prefix { addr: orders.v4.into(), len: 32 });
-            delete_address(
-                &mut batch,
-                index,
-                Prefix { addr: orders.v6.into(), len: orders.v6_len },
-            );
+        for own in orders.map(addresses).into_iter().flatten() {
+            delete_address(&mut batch, index, own);
         }
         // Routes and neighbours go with it.
         set_down(&mut batch, NAME, index);
         set_up(&mut batch, NAME, index);
-        apply(batch, "clear the network")
+        self.gateways = None;
+        if let Some(orders) = orders {
+            self.route(&mut batch, index, gateways(orders));
+        }
+        self.socket.apply(batch).map_err(failure("clear the network"))
+    }
+
+    /// Has everybody else be reached by these.
+    fn route(&mut self, batch: &mut Batch, index: u32, gateways: Gateways) {
+        if self.gateways == Some(gateways) {
+            return;
+        }
+        let (v4, v6) = gateways;
+        let everywhere_v4 = Prefix { addr: Ipv4Addr::UNSPECIFIED.into(), len: 0 };
+        let everywhere_v6 = Prefix { addr: Ipv6Addr::UNSPECIFIED.into(), len: 0 };
+        for (to, gateway) in [(everywhere_v4, v4.into()), (everywhere_v6, v6.into())] {
+            let target = Target::Gateway(index, gateway);
+            add_route(batch, &Route { to, target, source: None });
+        }
+        self.gateways = Some(gateways);
     }
 }
 
-/// Gives the link addresses, and the ways to everybody else.
-fn carry(batch: &mut Batch, index: u32, orders: &LinkOrders) {
-    let (v4, v6) = (orders.v4.into(), orders.v6.into());
-    let (gateway_v4, gateway_v6) = (orders.gateway_v4.into(), orders.gateway_v6.into());
-    add_neighbour(batch, index, gateway_v4, orders.gateway_mac);
-    add_neighbour(batch, index, gateway_v6, orders.gateway_mac);
-    add_address(batch, index, Prefix { addr: v4, len: 32 });
-    add_address(batch, index, Prefix { addr: v6, len: orders.v6_len });
-    let everywhere_v4 = Prefix { addr: Ipv4Addr::UNSPECIFIED.into(), len: 0 };
-    let everywhere_v6 = Prefix { addr: Ipv6Addr::UNSPECIFIED.into(), len: 0 };
-    let target = Target::Gateway(index, gateway_v4);
-    add_route(batch, &Route { to: everywhere_v4, target, source: Some(v4) });
-    let target = Target::Gateway(index, gateway_v6);
-    add_route(batch, &Route { to: everywhere_v6, target, source: None });
+fn addresses(orders: &LinkOrders) -> [Prefix; 2] {
+    let v4 = Prefix { addr: orders.v4.into(), len: 32 };
+    [v4, Prefix { addr: orders.v6.into(), len: orders.v6_len }]
 }
 
-fn apply(batch: Batch, doing: &str) -> Result<(), Failure> {
-    let apply = || Socket::open()?.apply(batch);
-    apply().map_err(failure(doing))
+const fn gateways(orders: &LinkOrders) -> Gateways {
+    (orders.gateway_v4, orders.gateway_v6)
 }
 
 fn failure(doing: &str) -> impl FnOnce(Error) -> Failure {

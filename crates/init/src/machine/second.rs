@@ -2,13 +2,14 @@
 //! machine's own, with a cgroup that is theirs. In a container the launcher makes it
 //! (`crates/engine/src/container/pid1.rs`), because there init has no right to.
 
+use super::staged::make_dir;
 use super::tell;
 use crate::arguments::CHANNEL_FD;
 use crate::start_error::text;
 use crate::{EXIT_SOFTWARE, files, sys};
 use guest_root::mounts::attach_at;
 use guest_root::parts;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::setsid;
@@ -36,10 +37,7 @@ pub(super) fn make() -> Result<OwnedFd, Errno> {
 
 /// With all the controllers that this kernel has: it is the only one who shares out.
 fn make_cgroup() -> Result<(), Errno> {
-    match rustix::fs::mkdir(CGROUP, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error),
-    }
+    make_dir(CWD, CGROUP)?;
     let controllers = files::read_bounded("/sys/fs/cgroup/cgroup.controllers", 4096)?;
     for name in String::from_utf8_lossy(&controllers).split_whitespace() {
         write(c"/sys/fs/cgroup/cgroup.subtree_control", format!("+{name}").as_bytes())?;

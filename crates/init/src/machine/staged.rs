@@ -5,11 +5,11 @@ use super::Failure;
 use guest_root::mounts::{Fs, attach, attach_at, copy_of, copy_of_tree, mount_point};
 use guest_root::parts::{self, OWN_DIRS, Words};
 use guest_root::place::{self, OWN};
-use rustix::fs::{CWD, Mode};
+use rustix::fs::{CWD, Mode, mkdirat};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountFlags, OpenTreeFlags, mount_remount, open_tree};
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Mounts that wait for the root they belong to.
 #[derive(Debug)]
@@ -23,14 +23,16 @@ pub(super) struct Staged {
 
 impl Staged {
     /// Mounts all of it, and makes the places for the rest.
-    pub(super) fn mount() -> Result<Self, Failure> {
+    ///
+    /// With it comes the root of the tree of control groups.
+    pub(super) fn mount() -> Result<(Self, OwnedFd), Failure> {
         make_places().map_err(Failure::of("make the places of mounts"))?;
         let words = Words::new(0, ram_bytes());
         let proc_mount = parts::mount_proc(place::PROC).map_err(Failure::of("mount /proc"))?;
-        let sys_mount = mount_sys().map_err(Failure::of("mount /sys"))?;
+        let (sys_mount, groups) = mount_sys().map_err(Failure::of("mount /sys"))?;
         let dev = mount_dev(&words).map_err(Failure::of("mount /dev"))?;
         let own_dirs = mount_own_dirs(&words).map_err(Failure::of("mount /.fly"))?;
-        Ok(Self { words, proc_mount, sys_mount, dev, own_dirs })
+        Ok((Self { words, proc_mount, sys_mount, dev, own_dirs }, groups))
     }
 
     /// Shows each in its place in `root`, too: this init needs its own at the end, or for another root.
@@ -50,13 +52,14 @@ impl Staged {
 
 fn make_places() -> Result<(), Errno> {
     for place in place::ALL {
-        make_dir(place)?;
+        make_dir(CWD, place)?;
     }
     Ok(())
 }
 
-fn make_dir(path: &CStr) -> Result<(), Errno> {
-    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
+/// Makes a directory, unless it is there.
+pub(super) fn make_dir(at: impl AsFd, path: &CStr) -> Result<(), Errno> {
+    match mkdirat(at, path, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error),
     }
@@ -68,10 +71,11 @@ fn ram_bytes() -> u64 {
 }
 
 /// With the tree of control groups, which is the machine's own.
-fn mount_sys() -> Result<OwnedFd, Errno> {
+fn mount_sys() -> Result<(OwnedFd, OwnedFd), Errno> {
     let sys_mount = parts::mount_sys(MountAttrFlags::empty())?;
-    attach_at(&parts::mount_cgroup2()?, c"/sys/fs/cgroup")?;
-    Ok(sys_mount)
+    let groups = parts::mount_cgroup2()?;
+    attach_at(&groups, c"/sys/fs/cgroup")?;
+    Ok((sys_mount, groups))
 }
 
 /// The kernel's own devices.

@@ -251,6 +251,11 @@ impl Guest {
     pub(crate) fn tell_time(&mut self, now: Duration) {
         self.expect(|message| matches!(message, FromGuest::ClockAsked));
         self.answer(now);
+        self.set_time(now);
+    }
+
+    /// From now on this is the time, for who asks.
+    pub(crate) fn set_time(&mut self, now: Duration) {
         self.told = Some((now, Instant::now()));
     }
 
@@ -318,7 +323,13 @@ impl Guest {
     /// Reads until the output holds `text`.
     #[track_caller]
     pub(crate) fn expect_output(&mut self, text: &str) {
-        while !self.output().contains(text) {
+        self.expect_output_after("", text);
+    }
+
+    /// As [`expect_output`](Self::expect_output), after what has been said `before`.
+    #[track_caller]
+    pub(crate) fn expect_output_after(&mut self, before: &str, text: &str) {
+        while !self.output()[before.len()..].contains(text) {
             assert!(self.listen(), "hung up after {:?}\n{}", self.output(), self.console());
         }
     }

@@ -5,3 +5,4 @@ mod end;
 mod furnish;
 mod harness;
 mod program;
+mod quiet;

@@ -123,7 +123,7 @@ fn an_agent_that_does_not_answer_is_given_up() {
     assert_eq!(ended(&mut machine, STREAM), signal(Signal::KILL));
     let before = std::time::Instant::now();
     check_refused(&mut machine, STREAM, sh("true"), StartFailure::Other);
-    assert!(before.elapsed().as_millis() < 1_000, "nobody is waited for twice");
+    assert!(before.elapsed().as_secs() < 10, "nobody is waited for twice");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn waits_are_bounded() {
 #[test]
 fn file_systems_are_flushed() {
     let mut machine = Machine::started(program(&["sleep", "1000"]));
-    assert_eq!(ask(&mut machine, 3, Question::Sync), Answer::Done);
+    assert_eq!(ask(&mut machine, 3, Question::Quiesce), Answer::Done);
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn causes() -> Vec<Cause> {
         Cause::Peer { peer: "00000000000000".parse().unwrap() },
         Cause::RestUntil,
         Cause::idle(),
+        Cause::Age { after: DurationMs(1) },
         Cause::RestartPolicy,
         Cause::Schedule,
         Cause::HostReboot,

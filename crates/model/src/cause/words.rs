@@ -29,6 +29,9 @@ impl Cause {
             Self::Excess { after } => {
                 format!("autostop, after {} s with one machine too many", after.0 / 1000)
             }
+            Self::Age { after } => {
+                format!("its setting `deepen`, after {} s asleep", after.0 / 1000)
+            }
             Self::Plan => "the platform".to_owned(),
             Self::RestartPolicy => "the restart policy".to_owned(),
             Self::Schedule => "its schedule".to_owned(),
@@ -60,6 +63,7 @@ impl Cause {
             | Self::RestUntil
             | Self::Idle { .. }
             | Self::Excess { .. }
+            | Self::Age { .. }
             | Self::RestartPolicy
             | Self::Schedule
             | Self::HostReboot
@@ -99,5 +103,6 @@ mod tests {
         check(&idle, "autostop, after 300 s without visitors");
         check(&Cause::idle(), "the platform, because it was idle");
         check(&Cause::Excess { after }, "autostop, after 300 s with one machine too many");
+        check(&Cause::Age { after }, "its setting `deepen`, after 300 s asleep");
     }
 }

@@ -209,6 +209,7 @@ fn source(cause: &Cause) -> NewsSource {
         | Cause::RestUntil
         | Cause::Idle { .. }
         | Cause::Excess { .. }
+        | Cause::Age { .. }
         | Cause::RestartPolicy
         | Cause::Schedule
         | Cause::HostReboot

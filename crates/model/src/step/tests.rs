@@ -95,6 +95,39 @@ fn a_wake_while_falling_asleep_wakes_it_right_after() {
 }
 
 #[test]
+fn a_wake_while_a_sleeper_goes_deeper_calls_that_off_or_follows_it() {
+    let age = Cause::Age { after: DurationMs::from_secs(600) };
+    let next = go(&named("frozen"), &down(Depth::Suspend, age.clone()));
+    assert_eq!(next.effects[0], Effect::Sleep { run: run_id(1), depth: Depth::Suspend });
+    assert_eq!(kinds(&next), [(NewsKind::Suspend, "suspending")]);
+    assert_eq!((next.news[0].source, next.news[0].cause.as_ref()), (NewsSource::Flyd, Some(&age)));
+    let woken = go(&next.machine, &want(Want::Up, Cause::knock()));
+    let wake = Effect::Wake { run: run(1, Some(NOW)), depth: Depth::Suspend };
+    assert_eq!(woken.effects[0], wake);
+    // Nothing was lost yet: it goes on where it stood.
+    let called_off = Event::SleepFailed { run: run_id(1), message: "called off".to_owned() };
+    assert_eq!(go(&woken.machine, &called_off).machine.state, named("started").state);
+    // It was too late for that: the wake comes right after.
+    let slept = Event::Slept { run: run_id(1), depth: Depth::Suspend, ram_bytes: 0 };
+    let next = go(&woken.machine, &slept);
+    assert_eq!(next.effects[0], wake);
+    let next = go(&next.machine, &Event::Woke { run: run_id(1) });
+    assert_eq!(next.machine.state.api_name(), "started");
+}
+
+#[test]
+fn a_sleeper_of_age_is_stopped_from_either_depth_and_started_after_that_if_woken() {
+    let age = || Cause::Age { after: DurationMs::from_secs(3_600) };
+    let next = go(&named("suspended"), &down(Depth::Stop, age()));
+    assert_eq!(next.machine.state.api_name(), "stopped");
+    let next = go(&named("frozen"), &down(Depth::Stop, age()));
+    assert_eq!(next.effects[0], Effect::Stop { run: run_id(1), order: ORDER });
+    let next = go(&next.machine, &want(Want::Up, Cause::knock()));
+    let next = go(&next.machine, &exited(1, 0, RestartMode::No));
+    assert_eq!(launches(&next), 1);
+}
+
+#[test]
 fn a_writer_is_frozen_with_its_figures_and_thawed_when_there_is_room() {
     let next = go(&named("started"), &down(Depth::Freeze, pressure()));
     let said = next.news[0].message.as_deref();

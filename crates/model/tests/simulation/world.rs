@@ -40,8 +40,9 @@ pub(crate) enum Deed {
     Fall(RunId, Depth),
     /// It cannot be put to sleep.
     FallFails(RunId),
-    /// It runs again now.
-    Rise(RunId),
+    /// It runs again now. Only who was told to when it was on disk comes back from there: a shim that puts
+    /// it on disk ends, and with it what it was told before.
+    Rise { run: RunId, from_disk: bool },
     /// The plan that prepares ends.
     Prepare { is_good: bool },
     /// The plan that removes ends.
@@ -116,7 +117,9 @@ impl World {
                 unless(hangs, chance.below(3_000), Deed::FallFails(run.clone()))
             }
             Effect::Wake { run, .. } => {
-                unless(hangs, chance.below(500), Deed::Rise(run.id.clone()))
+                let from_disk = matches!(self.phase_of(&run.id), Some(Phase::Saved { .. }));
+                let deed = Deed::Rise { run: run.id.clone(), from_disk };
+                unless(hangs, chance.below(500), deed)
             }
             Effect::NotifyRest { .. } => {
                 unless(chance.percent(60), chance.below(4_000), Deed::Veto)
@@ -189,11 +192,13 @@ impl World {
                 self.set(&run, Phase::Running { since });
                 Some(Report::Plain(Event::SleepFailed { run, message: "busy".to_owned() }))
             }
-            Deed::Rise(run) => {
-                let (Phase::Frozen { since } | Phase::Saved { since } | Phase::Running { since }) =
-                    *self.phase_of(&run)?
-                else {
-                    return None;
+            Deed::Rise { run, from_disk } => {
+                let since = match *self.phase_of(&run)? {
+                    Phase::Saved { .. } if !from_disk => return None,
+                    Phase::Frozen { since } | Phase::Saved { since } | Phase::Running { since } => {
+                        since
+                    }
+                    Phase::Booting | Phase::Ended(_) => return None,
                 };
                 self.set(&run, Phase::Running { since });
                 Some(Report::Plain(Event::Woke { run }))

@@ -13,11 +13,12 @@ pub const MAC: [u8; 6] = [0x02, 0x64, 0x6d, 0x00, 0x00, 0x02];
 /// What a guest has to set on its link to speak with the router, and through it with others.
 ///
 /// The router neither asks nor answers who has an address (no ARP, no neighbour discovery). A guest
-/// either does the same on its link, or gives both gateways a permanent neighbour entry. Detection
+/// either does the same on its link, or gives both gateways a permanent neighbour entry with its own hardware
+/// address. Detection
 /// of duplicates and router advertisements are of no use to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuestNetwork {
-    /// Hardware address of the guest's network card.
+    /// Hardware address of the guest's network card, and of both gateways.
     pub mac: [u8; 6],
     /// The machine's IPv4 address.
     pub v4: Ipv4Addr,
@@ -31,8 +32,6 @@ pub struct GuestNetwork {
     pub gateway_v4: Ipv4Addr,
     /// Where the IPv6 default route leads; link-local.
     pub gateway_v6: Ipv6Addr,
-    /// Hardware address of both gateways, for permanent neighbour entries.
-    pub gateway_mac: [u8; 6],
 }
 
 impl GuestNetwork {
@@ -47,7 +46,6 @@ impl GuestNetwork {
             v6_len: V6_MACHINE_LEN,
             gateway_v4: ROUTER_V4,
             gateway_v6: GATEWAY_V6,
-            gateway_mac: MAC,
         }
     }
 }

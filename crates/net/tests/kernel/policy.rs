@@ -152,7 +152,7 @@ fn protocols_are_told_apart() {
         let scene = Scene::new();
         let a = scene.world.guest(RED, 1);
         let inbox = inside(scene.far.as_fd(), || UdpSocket::bind("[::]:80")).expect("bound");
-        inbox.set_read_timeout(Some(Duration::from_millis(300))).expect("a deadline");
+        inbox.set_read_timeout(Some(Duration::from_secs(1))).expect("a deadline");
         let gets_through = |guest: &Guest, to: &str| {
             let any = if to.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
             let socket = guest.run(|| UdpSocket::bind(any)).expect("bound");
@@ -201,7 +201,7 @@ fn another_address_of_the_machine_meets_the_same_policy() {
         let scene = Scene::new();
         let a = scene.world.guest(RED, 1);
         let inbox = inside(scene.far.as_fd(), || UdpSocket::bind((OUTSIDE6, 80))).expect("bound");
-        inbox.set_read_timeout(Some(Duration::from_millis(300))).expect("a deadline");
+        inbox.set_read_timeout(Some(Duration::from_secs(1))).expect("a deadline");
         let mut segments = a.addrs.v6.segments();
         segments[7] = 0xbeef;
         let second = std::net::Ipv6Addr::from(segments);

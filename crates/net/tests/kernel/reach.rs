@@ -9,10 +9,10 @@ use rustix::thread::{Gid, set_thread_gid};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long an answer may take before it counts as none.
-const PING_TIMEOUT: Duration = Duration::from_millis(500);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[test]
 fn machines_of_one_network_reach_each_other() {
@@ -163,16 +163,21 @@ fn every_try_to_reach_a_machine_that_sleeps_is_refused_at_once() {
     let elsewhere = SocketAddr::from((addrs(BLUE, 3).v4, 80));
     for refused in [elsewhere, (asleep.v4, 80).into()] {
         for n in 0..100 {
-            let begun = Instant::now();
             assert_eq!(a.is_refused_at(refused), ErrorKind::HostUnreachable);
             // A refusal that is lost is seen at the second try, a second later.
-            assert!(
-                begun.elapsed() < Duration::from_secs(1),
-                "{refused}, {n}: {:?}",
-                begun.elapsed()
-            );
+            assert_eq!(a.run(n_second_tries), 0, "{refused}, {n}");
         }
     }
+}
+
+/// How often the kernel asked again for a connection from this thread's network namespace.
+fn n_second_tries() -> u64 {
+    let counters = std::fs::read_to_string("/proc/thread-self/net/netstat").expect("counters");
+    let mut of_tcp = counters.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = of_tcp.next().zip(of_tcp.next()).expect("names and values");
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let (_, value) = pairs.find(|(name, _)| *name == "TCPSynRetrans").expect("the counter");
+    value.parse().expect("a number")
 }
 
 pub(crate) fn nodad(source: IpAddr) -> &'static str {

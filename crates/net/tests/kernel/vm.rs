@@ -113,9 +113,9 @@ fn kernel(told: &GuestNetwork, neighbours: Neighbours) -> (OwnedFd, OwnedFd) {
     })
 }
 
-/// In the guest: its gateways' hardware address, which it forgets when its own changes.
+/// In the guest: its gateways' hardware address, which is its own; it forgets it when its own changes.
 pub(crate) fn set_neighbours(told: &GuestNetwork) {
-    let mac = text(told.gateway_mac);
+    let mac = text(told.mac);
     for gateway in [IpAddr::from(told.gateway_v4), told.gateway_v6.into()] {
         ip(&format!("neigh replace {gateway} lladdr {mac} nud permanent dev eth0"));
     }

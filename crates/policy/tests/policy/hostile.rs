@@ -20,7 +20,7 @@ fn refused(when: String) {
     let findings = on_a_small_stack(move || policy_of("hold", &when).err());
     let findings = findings.unwrap_or_else(|| panic!("{shown} is accepted"));
     assert!(!findings[0].to_string().is_empty());
-    assert!(begun.elapsed() < Duration::from_secs(1), "{shown} took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{shown} took {:?}", begun.elapsed());
 }
 
 #[test]

@@ -5,6 +5,5 @@ mod given;
 mod hostile;
 mod language;
 mod oracle;
-mod speed;
 mod worked;
 mod writes;

@@ -15,7 +15,6 @@ mod microvm_link;
 mod microvm_suspend;
 mod microvm_warm;
 mod reconnect;
-mod speed;
 mod template;
 mod tools;
 mod world;

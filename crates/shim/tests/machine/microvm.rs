@@ -18,6 +18,9 @@ const CLOCK_MS_MAX: u128 = 50;
 /// Time over which a clock is watched: one that runs by a hundredth too fast shows.
 const CLOCK_WATCHED: Duration = Duration::from_secs(5);
 
+/// For how long it stands still: longer by far than a clock may be off.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
 /// A run of a program in a virtual machine; `None`, and said, where there is no kernel for it.
 fn in_vm(world: &World, argv: &[&str]) -> Option<RunSpec> {
     Some(world.in_vm(world.run(argv), &template()?.spec))
@@ -129,6 +132,25 @@ fn the_clock_of_a_guest_is_the_hosts() {
         });
         let off = off.min().expect("some");
         assert!(off <= CLOCK_MS_MAX, "after {wait:?} the guest's clock is {off} ms off");
+    }
+    client.kill();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn the_clock_of_a_guest_that_was_frozen_is_the_hosts() {
+    let world = World::new();
+    let Some(spec) = in_vm(&world, &["/bin/sleep", "1000"]) else { return };
+    let mut client = Client::start(spec);
+    for stream in [2, 4] {
+        client.send(&shim_proto::ToShim::Freeze);
+        wait_for("frozen", || matches!(client.message(), shim_proto::FromShim::Frozen { .. }));
+        std::thread::sleep(STOOD_STILL);
+        client.send(&shim_proto::ToShim::Thaw);
+        wait_for("thawed", || matches!(client.message(), shim_proto::FromShim::Thawed));
+        // The first that is asked of it: it has heard of its sleep before.
+        let off_ms = clock_off_ms(&mut client, StreamId(stream));
+        assert!(off_ms <= CLOCK_MS_MAX, "the guest's clock is {off_ms} ms off");
     }
     client.kill();
     world.assert_nothing_left();

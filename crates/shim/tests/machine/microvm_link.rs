@@ -2,14 +2,14 @@
 
 use crate::client::Client;
 use crate::template::template;
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 use guest_proto::{LinkOrders, StreamId};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use shim_proto::RunSpec;
 use shim_proto::spec::{EngineSpec, TapSpec};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
 use std::process::Command;
@@ -25,7 +25,6 @@ const PORT: u16 = 7000;
 
 const TAP: &str = "dmtest-0";
 /// Hardware address of both ends, as `net` has it.
-const MAC: [u8; 6] = [0x02, 0x64, 0x6d, 0x00, 0x00, 0x02];
 const MACHINE_V4: Ipv4Addr = Ipv4Addr::new(10, 201, 3, 2);
 const MACHINE_V6: Ipv6Addr = Ipv6Addr::new(0xfdaa, 0, 1, 0xa7b, 1, 0, 0, 2);
 const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
@@ -106,7 +105,6 @@ fn orders() -> LinkOrders {
         v6_len: 112,
         gateway_v4: GATEWAY_V4,
         gateway_v6: GATEWAY_V6,
-        gateway_mac: MAC,
     }
 }
 
@@ -115,19 +113,98 @@ fn ip(words: &str) -> String {
     place::run(Command::new("ip").args(words.split(' ')))
 }
 
+/// A machine that sleeps, in a virtual machine; `None`, and said, where there is no kernel for it.
+fn sleeper(world: &World) -> Option<RunSpec> {
+    Some(world.in_vm(world.run(&["/bin/sleep", "1000"]), &template()?.spec))
+}
+
+/// What a shell inside says; it must succeed.
+#[track_caller]
+fn ask(client: &mut Client, stream: u32, script: &str) -> String {
+    let (said, ended) = client.exec(StreamId(stream), &["/bin/sh", "-c", script]);
+    assert_eq!(ended.code, Some(0), "`{script}`: {said}");
+    said.trim().to_owned()
+}
+
 #[test]
-fn a_machine_is_reached_by_its_addresses() {
+fn a_guest_and_its_router_reach_each_other() {
     let world = World::new();
-    let Some(template) = template() else { return };
     let router = Router::new();
-    let spec = world.in_vm(world.sh(SERVE), &template.spec);
+    let Some(spec) = sleeper(&world) else { return };
     let mut client = Client::start(router.link(spec));
-    router.assert_is_served();
-    let (said, _) = client.exec(StreamId(2), &["/bin/busybox", "ip", "-o", "addr"]);
-    assert!(said.contains(&format!("eth0    inet {MACHINE_V4}/32")), "{said}");
-    assert!(said.contains(&format!("eth0    inet6 {MACHINE_V6}/112")), "{said}");
-    let (said, _) = client.exec(StreamId(4), &["/bin/busybox", "ip", "route"]);
-    assert!(said.contains(&format!("default via {GATEWAY_V4} dev eth0")), "{said}");
+    for (stream, gateway) in [(2, GATEWAY_V4.to_string()), (4, format!("{GATEWAY_V6}%eth0"))] {
+        ask(&mut client, stream, &format!("busybox ping -c 1 -W 20 {gateway}"));
+    }
+    for (stream, own) in [(6, IpAddr::from(GATEWAY_V4)), (8, ROUTER_V6.into())] {
+        let listener = router.inside(|| TcpListener::bind((own, 0))).expect("bound");
+        let port = listener.local_addr().expect("bound").port();
+        let answer = thread::spawn(move || {
+            let (mut visitor, from) = listener.accept().expect("a visitor");
+            visitor.write_all(b"hello").expect("sent");
+            from.ip()
+        });
+        assert_eq!(ask(&mut client, stream, &format!("busybox nc {own} {port}")), "hello");
+        let seen: IpAddr = if own.is_ipv4() { MACHINE_V4.into() } else { MACHINE_V6.into() };
+        assert_eq!(answer.join().expect("answered"), seen);
+    }
+    client.exec_start(
+        StreamId(10),
+        &["/bin/busybox", "nc", "-ll", "-p", "80", "-e", "/bin/id"],
+        false,
+    );
+    for to in [IpAddr::from(MACHINE_V4), MACHINE_V6.into()] {
+        let visit = || TcpStream::connect_timeout(&SocketAddr::new(to, 80), PATIENCE).ok();
+        let mut visit = router.inside(|| wait::eventually("the guest listens", visit));
+        let mut said = String::new();
+        visit.read_to_string(&mut said).expect("read");
+        assert!(said.starts_with("uid=0"), "{said}");
+    }
+    client.kill();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn its_link_is_as_ordered() {
+    let world = World::new();
+    let router = Router::new();
+    let Some(spec) = sleeper(&world) else { return };
+    let mut client = Client::start(router.link(spec));
+    let said = ask(&mut client, 2, "busybox ip -o addr | busybox tr -s ' '");
+    let addresses: Vec<_> =
+        said.lines().map(|line| line.split(' ').skip(1).take(3).collect::<Vec<_>>()).collect();
+    let mut expected = vec![
+        vec!["lo".to_owned(), "inet".to_owned(), "127.0.0.1/8".to_owned()],
+        vec!["lo".to_owned(), "inet6".to_owned(), "::1/128".to_owned()],
+    ];
+    expected.push(vec!["eth0".to_owned(), "inet".to_owned(), format!("{MACHINE_V4}/32")]);
+    expected.push(vec!["eth0".to_owned(), "inet6".to_owned(), format!("{MACHINE_V6}/112")]);
+    assert_eq!(addresses, expected, "{said}");
+    assert!(!said.contains("tentative"), "{said}");
+    assert_eq!(
+        ask(&mut client, 4, "busybox ip route"),
+        format!("default via {GATEWAY_V4} dev eth0 onlink")
+    );
+    let said = ask(&mut client, 6, "busybox ip -6 route");
+    let default = said.lines().find(|line| line.starts_with("default "));
+    let default = default.unwrap_or_else(|| panic!("{said}"));
+    assert!(default.starts_with(&format!("default via {GATEWAY_V6} dev eth0 ")), "{said}");
+    let said = ask(&mut client, 8, "busybox ip link show dev eth0");
+    assert!(said.contains("NOARP"), "{said}");
+    client.kill();
+    world.assert_nothing_left();
+}
+
+/// As in a slot of the container engine.
+#[test]
+fn the_settings_of_its_network_are_those_of_a_container() {
+    let world = World::new();
+    let Some(spec) = sleeper(&world) else { return };
+    let mut client = Client::start(spec);
+    let script = "cd /proc/sys/net; cat ipv4/ip_unprivileged_port_start ipv4/ping_group_range \
+                  ipv6/conf/all/accept_dad ipv6/conf/eth0/accept_dad ipv6/conf/all/accept_ra \
+                  ipv6/conf/eth0/accept_ra ipv6/conf/eth0/autoconf ipv4/conf/all/accept_redirects";
+    let said = ask(&mut client, 2, script);
+    assert_eq!(said, "0\n0\t2147483647\n0\n0\n0\n0\n0\n0");
     client.kill();
     world.assert_nothing_left();
 }
@@ -135,22 +212,35 @@ fn a_machine_is_reached_by_its_addresses() {
 #[test]
 fn a_machine_without_a_link_has_loopback_alone() {
     let world = World::new();
-    let Some(template) = template() else { return };
-    let spec = world.in_vm(world.run(&["/bin/busybox", "ip", "-o", "addr"]), &template.spec);
-    assert_eq!(world.run_to_end(spec).code, Some(0));
-    let log = world.log();
-    assert!(log.iter().any(|line| line.contains("inet 127.0.0.1/8")), "{log:?}");
-    assert!(log.iter().all(|line| !line.contains("eth0")), "{log:?}");
+    let Some(spec) = sleeper(&world) else { return };
+    let mut client = Client::start(spec);
+    let said = ask(&mut client, 2, "busybox ip -o addr");
+    assert!(said.lines().count() == 2 && said.lines().all(|line| line.contains(" lo ")), "{said}");
+    let said = ask(&mut client, 4, "busybox ip -o link show up");
+    assert!(said.lines().count() == 1 && said.contains(" lo:"), "{said}");
+    assert_eq!(ask(&mut client, 6, "busybox ip route; busybox ip -6 route show dev eth0"), "");
+    ask(&mut client, 8, "busybox ping -c 1 127.0.0.1 && busybox ping -c 1 ::1");
+    client.kill();
+    world.assert_nothing_left();
+}
+
+#[track_caller]
+fn check_refused(tap: &str, orders: LinkOrders, code: &str, words: &str) {
+    let world = World::new();
+    let router = Router::new();
+    let Some(spec) = sleeper(&world) else { return };
+    let (found, message) = Client::fail_to_start(router.link_by(spec, tap, orders));
+    assert_eq!(found, code, "{message}");
+    assert!(message.contains(words), "{message}");
     world.assert_nothing_left();
 }
 
 #[test]
-fn a_missing_tap_is_named() {
-    let world = World::new();
-    let Some(template) = template() else { return };
-    let router = Router::new();
-    let spec = world.in_vm(world.sh("true"), &template.spec);
-    let (code, message) = Client::fail_to_start(router.link_by(spec, "dmtest-9", orders()));
-    assert_eq!(code, "network", "{message}");
-    world.assert_nothing_left();
+fn a_tap_that_is_not_there_is_a_failure_to_start() {
+    check_refused("dmtest-1", orders(), "network", "tap");
+}
+
+#[test]
+fn orders_that_the_guest_cannot_carry_out_are_a_failure_to_start() {
+    check_refused(TAP, LinkOrders { v6_len: 129, ..orders() }, "guest", &MACHINE_V6.to_string());
 }

@@ -46,15 +46,16 @@ fn make() -> Option<Held> {
     let init = fs::read(init_path()).expect("built");
     let image = GuestImage::ensure(&cache.join("images"), &kernel, &init, &[]).expect("written");
     let shape = Shape { ram_mib: 256, n_cpus: 1, accel: Accel::Tcg };
+    let rehearsal = rehearsal(&cache, &init);
     let key = Key {
         guest: image.digest().to_owned(),
         qemu: qemu_version(),
         shape,
         processor: host_processor(shape.accel),
         tsc_khz: vmm::tsc::host_khz(),
+        disk_bytes: fs::metadata(&rehearsal.disk_path).expect("a disk").len(),
     };
     let templates = cache.join("templates");
-    let rehearsal = rehearsal(&cache, &init);
     let template = match Template::open(&templates, &key) {
         Err(TemplateError::Absent | TemplateError::Damaged { .. }) => {
             // Those of older inits are of no use to anybody.

@@ -53,6 +53,17 @@ pub struct FdSet(pub u32);
 #[serde(transparent)]
 pub struct BlockNode(pub String);
 
+/// Another file for a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swap {
+    /// The node that the guest has.
+    pub raw: BlockNode,
+    /// The node of the file.
+    pub file: BlockNode,
+    /// The guest can only read it.
+    pub is_read_only: bool,
+}
+
 impl FdSet {
     /// The name by which QEMU opens what is in it.
     #[must_use]
@@ -79,22 +90,22 @@ struct MigrationStatus {
 impl Qmp {
     /// Lets the guest run.
     pub fn cont(&mut self, deadline: Instant) -> Result<(), QmpError> {
-        self.order("cont", json!({}), &[], deadline)
+        self.order("cont", None, &[], deadline)
     }
 
     /// Stops the guest from running.
     pub fn stop(&mut self, deadline: Instant) -> Result<(), QmpError> {
-        self.order("stop", json!({}), &[], deadline)
+        self.order("stop", None, &[], deadline)
     }
 
     /// Ends QEMU; what it has not written is lost.
     pub fn quit(&mut self, deadline: Instant) -> Result<(), QmpError> {
-        self.order("quit", json!({}), &[], deadline)
+        self.order("quit", None, &[], deadline)
     }
 
     /// What QEMU does.
     pub fn status(&mut self, deadline: Instant) -> Result<RunState, QmpError> {
-        let Status { status } = self.ask("query-status", json!({}), deadline)?;
+        let Status { status } = self.ask("query-status", None, deadline)?;
         match status.as_str() {
             "inmigrate" => Ok(RunState::Incoming),
             "running" => Ok(RunState::Running),
@@ -112,7 +123,7 @@ impl Qmp {
         fd: BorrowedFd<'_>,
         deadline: Instant,
     ) -> Result<(), QmpError> {
-        self.order("getfd", json!({"fdname": name}), &[fd], deadline)
+        self.order("getfd", Some(json!({"fdname": name})), &[fd], deadline)
     }
 
     /// Hands over a descriptor to be opened, any number of times, as [`FdSet::path`]. It is found only
@@ -123,12 +134,12 @@ impl Qmp {
         fd: BorrowedFd<'_>,
         deadline: Instant,
     ) -> Result<(), QmpError> {
-        self.execute("add-fd", json!({"fdset-id": set.0}), &[fd], deadline).map(drop)
+        self.execute("add-fd", Some(json!({"fdset-id": set.0})), &[fd], deadline).map(drop)
     }
 
     /// Drops the descriptors of a set that nothing has open any more.
     pub fn remove_fd(&mut self, set: FdSet, deadline: Instant) -> Result<(), QmpError> {
-        self.order("remove-fd", json!({"fdset-id": set.0}), &[], deadline)
+        self.order("remove-fd", Some(json!({"fdset-id": set.0})), &[], deadline)
     }
 
     /// Makes a node of the file in a set.
@@ -139,31 +150,31 @@ impl Qmp {
         is_read_only: bool,
         deadline: Instant,
     ) -> Result<(), QmpError> {
-        let arguments = json!({
-            "driver": "file", "node-name": node, "filename": set.path(), "locking": "off",
-            "read-only": is_read_only, "auto-read-only": false, "discard": discard(is_read_only),
-        });
-        self.order("blockdev-add", arguments, &[], deadline)
+        let arguments = with_access(
+            json!({
+                "driver": "file", "node-name": node, "filename": set.path(), "locking": "off",
+            }),
+            is_read_only,
+        );
+        self.order("blockdev-add", Some(arguments), &[], deadline)
     }
 
-    /// Puts another file below a node in `raw` format: what the guest has as its disk is then that file.
-    pub fn swap_file(
-        &mut self,
-        raw: &BlockNode,
-        file: &BlockNode,
-        is_read_only: bool,
-        deadline: Instant,
-    ) -> Result<(), QmpError> {
-        let options = json!([{
-            "driver": "raw", "node-name": raw, "file": file, "read-only": is_read_only,
-            "discard": discard(is_read_only),
-        }]);
-        self.order("blockdev-reopen", json!({"options": options}), &[], deadline)
+    /// Puts other files below nodes in `raw` format, of all or of none: what the guest has as its disks are
+    /// then those files.
+    pub fn swap_files(&mut self, swaps: &[Swap], deadline: Instant) -> Result<(), QmpError> {
+        let options: Vec<Value> = swaps
+            .iter()
+            .map(|swap| {
+                let options = json!({"driver": "raw", "node-name": swap.raw, "file": swap.file});
+                with_access(options, swap.is_read_only)
+            })
+            .collect();
+        self.order("blockdev-reopen", Some(json!({"options": options})), &[], deadline)
     }
 
     /// Forgets a node that nothing uses any more.
     pub fn remove_node(&mut self, node: &BlockNode, deadline: Instant) -> Result<(), QmpError> {
-        self.order("blockdev-del", json!({"node-name": node}), &[], deadline)
+        self.order("blockdev-del", Some(json!({"node-name": node})), &[], deadline)
     }
 
     /// Tells the guest how large a disk is: a restored one believes in the size that was saved.
@@ -174,7 +185,7 @@ impl Qmp {
         deadline: Instant,
     ) -> Result<(), QmpError> {
         let arguments = json!({"node-name": node, "size": size_bytes});
-        self.order("block_resize", arguments, &[], deadline)
+        self.order("block_resize", Some(arguments), &[], deadline)
     }
 
     /// Turns capabilities of migrations on, and all others stay off.
@@ -186,22 +197,23 @@ impl Qmp {
         let capabilities: Vec<_> =
             on.iter().map(|one| json!({"capability": one, "state": true})).collect();
         let arguments = json!({"capabilities": capabilities});
-        self.order("migrate-set-capabilities", arguments, &[], deadline)
+        self.order("migrate-set-capabilities", Some(arguments), &[], deadline)
     }
 
     /// Begins to save the guest into a descriptor handed over by [`Qmp::getfd`].
     pub fn save_to(&mut self, name: &str, deadline: Instant) -> Result<(), QmpError> {
-        self.order("migrate", json!({"uri": format!("fd:{name}")}), &[], deadline)
+        self.order("migrate", Some(json!({"uri": format!("fd:{name}")})), &[], deadline)
     }
 
     /// Begins to load a guest from a descriptor handed over by [`Qmp::getfd`].
     pub fn load_from(&mut self, name: &str, deadline: Instant) -> Result<(), QmpError> {
-        self.order("migrate-incoming", json!({"uri": format!("fd:{name}")}), &[], deadline)
+        let arguments = json!({"uri": format!("fd:{name}")});
+        self.order("migrate-incoming", Some(arguments), &[], deadline)
     }
 
     /// How far that is.
     pub fn migration(&mut self, deadline: Instant) -> Result<Migration, QmpError> {
-        let MigrationStatus { status, why } = self.ask("query-migrate", json!({}), deadline)?;
+        let MigrationStatus { status, why } = self.ask("query-migrate", None, deadline)?;
         Ok(match status.as_deref() {
             Some("completed") => Migration::Completed,
             Some("failed" | "cancelling" | "cancelled") => Migration::Failed { why },
@@ -213,14 +225,14 @@ impl Qmp {
     /// The guest must be stopped, and goes on from there when it is let run.
     pub fn save_devices(&mut self, set: FdSet, deadline: Instant) -> Result<(), QmpError> {
         let arguments = json!({"filename": set.path(), "live": true});
-        self.order("xen-save-devices-state", arguments, &[], deadline)
+        self.order("xen-save-devices-state", Some(arguments), &[], deadline)
     }
 
     /// A command that answers with nothing.
     fn order(
         &mut self,
         command: &'static str,
-        arguments: Value,
+        arguments: Option<Value>,
         fds: &[BorrowedFd<'_>],
         deadline: Instant,
     ) -> Result<(), QmpError> {
@@ -230,7 +242,7 @@ impl Qmp {
     fn ask<T: for<'de> Deserialize<'de>>(
         &mut self,
         command: &'static str,
-        arguments: Value,
+        arguments: Option<Value>,
         deadline: Instant,
     ) -> Result<T, QmpError> {
         let answer = self.execute(command, arguments, &[], deadline)?;
@@ -240,7 +252,13 @@ impl Qmp {
     }
 }
 
-/// What becomes of blocks that the guest frees: the file gives them back.
-const fn discard(is_read_only: bool) -> &'static str {
-    if is_read_only { "ignore" } else { "unmap" }
+/// Options of a node for a disk that can only be read, or that gives back to its file what the guest
+/// frees. Everything else is as QEMU has it when nothing is said.
+fn with_access(mut options: Value, is_read_only: bool) -> Value {
+    let (name, value) = match is_read_only {
+        true => ("read-only", json!(true)),
+        false => ("discard", json!("unmap")),
+    };
+    options[name] = value;
+    options
 }

@@ -14,6 +14,7 @@ fn key() -> Key {
         shape: Shape { ram_mib: 2, n_cpus: 1, accel: Accel::Tcg },
         processor: String::new(),
         tsc_khz: 2_600_000,
+        disk_bytes: 1 << 30,
     }
 }
 
@@ -126,6 +127,7 @@ fn all_that_shapes_a_template_is_in_its_name() {
         Key { qemu: "QEMU 8".to_owned(), ..key() },
         Key { processor: "another".to_owned(), ..key() },
         Key { tsc_khz: 2_600_010, ..key() },
+        Key { disk_bytes: 2 << 30, ..key() },
         Key { shape: Shape { ram_mib: 3, ..key().shape }, ..key() },
         Key { shape: Shape { n_cpus: 2, ..key().shape }, ..key() },
         Key { shape: Shape { accel: Accel::Kvm, ..key().shape }, ..key() },

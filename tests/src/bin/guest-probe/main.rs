@@ -6,6 +6,7 @@ mod api;
 mod calls;
 mod hunger;
 mod net;
+mod port;
 mod say;
 
 use std::process::ExitCode;
@@ -22,10 +23,12 @@ fn main() -> ExitCode {
         Some((&"chroot-out", rest)) => calls::chroot_out(rest),
         Some((&"fork", rest)) => hunger::fork(rest),
         Some((&"eat-ram", _)) => hunger::eat_ram(),
+        Some((&"clock", _)) => say::say(&model::clock::now().0.to_string()),
         Some((&"connect", rest)) => net::connect(rest),
         Some((&"serve", rest)) => net::serve(rest),
         Some((&"hear", rest)) => net::hear(rest),
         Some((&"tell", rest)) => net::tell(rest),
+        Some((&"port", rest)) => port::run(rest),
         Some((&"spoof", rest)) => net::spoof(rest),
         Some((&"spoof-frame", rest)) => net::spoof_frame(rest),
         Some((&"abstract", rest)) => net::connect_abstract(rest),

@@ -19,7 +19,7 @@ use std::time::Duration;
 mod packet;
 
 /// Longest wait for a connection: refusals come at once, silence means that packets are dropped.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Longest datagram that is printed.
 const DATAGRAM_MAX_BYTES: usize = 1500;

@@ -53,6 +53,8 @@ fn record(state: State) -> MachineRecord {
             is_hidden_in_dns: false,
             egress: None,
             secrets: SecretsSpec::default(),
+            deepen: None,
+            needs_kvm: false,
         },
         config: json!({"image": "demo", "guest": {"memory_mb": 256}, "nonsense": 1}),
         image: ImageRef {
@@ -75,7 +77,7 @@ fn record(state: State) -> MachineRecord {
 
 #[test]
 fn a_stopped_machine_reads_as_agreed() {
-    let shown = machine(&record(State::Stopped { since: NOON, exit: None }));
+    let shown = machine(&record(State::Stopped { since: NOON, exit: None }), None);
     assert_eq!(
         serde_json::to_value(&shown).expect("plain"),
         json!({
@@ -110,14 +112,14 @@ fn sleep_and_failure_are_shown_in_their_states() {
         cause: None,
         wake: None,
     };
-    let shown = machine(&record(frozen));
+    let shown = machine(&record(frozen), None);
     assert_eq!(shown.state, "suspended");
     assert_eq!(
         serde_json::to_value(shown.sleep).expect("plain"),
         json!({"depth": "freeze", "since": "2026-11-21T10:00:00Z", "ram_bytes": 4096})
     );
     let (code, message) = ("image_missing".to_owned(), "no such image".to_owned());
-    let shown = machine(&record(State::Failed { since: NOON, code, message }));
+    let shown = machine(&record(State::Failed { since: NOON, code, message }), None);
     assert_eq!(shown.failure.expect("a failure").code, "image_missing");
 }
 
@@ -130,6 +132,7 @@ fn exit(code: Option<i32>, signal: Option<i32>) -> ExitNews {
         shim_lost: false,
         started_at: Some(NOON),
         exited_at: NOON,
+        fault: None,
     };
     ExitNews { exit, restarting: true, restart_count: 2 }
 }

@@ -21,6 +21,9 @@ pub(crate) struct Wish {
     /// A variable of its environment; from the caller's own without `=VALUE`
     #[arg(long, short, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+    /// What runs it: container, microvm, or auto, which is a microvm where KVM runs guests
+    #[arg(long)]
+    engine: Option<String>,
     /// CPUs
     #[arg(long)]
     cpus: Option<u32>,
@@ -77,6 +80,7 @@ impl Wish {
                 self.env.iter().map(|entry| variable(entry)).collect::<Result<Vec<_>, _>>()?,
             ),
             init: (init != Init::default()).then_some(init),
+            engine: self.engine.clone(),
             guest: (guest != Guest::default()).then_some(guest),
             restart: self.restart.as_ref().map(restart),
             rootfs: self.disk.map(rootfs),

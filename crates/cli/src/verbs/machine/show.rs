@@ -39,7 +39,7 @@ fn facts(shown: &Shown) -> String {
         ("name", machine.name.clone()),
         ("app", machine.app_name.clone()),
         ("state", machine.state.clone()),
-        ("engine", machine.engine.clone()),
+        ("engine", engine(machine)),
         ("image", image.unwrap_or_default()),
         ("version", machine.version.clone()),
         ("address", machine.private_ip.clone()),
@@ -67,6 +67,14 @@ fn facts(shown: &Shown) -> String {
     let checks = machine.checks.iter().flatten().map(|check| ("check", check_text(check)));
     facts.extend(checks);
     output::pairs(&facts)
+}
+
+/// With what runs its code, if that is emulated or the host's own.
+fn engine(machine: &Machine) -> String {
+    match &machine.accel {
+        Some(accel) => format!("{} ({accel})", machine.engine),
+        None => machine.engine.clone(),
+    }
 }
 
 fn check_text(check: &CheckStatus) -> String {

@@ -1,10 +1,10 @@
 //! What follows from the record: evaluated after whatever may have changed that, and brought to the
 //! one door.
 
-use super::autostop;
 use super::own::Own;
 use super::sheet::Sheet;
 use super::sight::Sight;
+use super::{autostop, deepens_later};
 use crate::error::ControlError;
 use crate::governor::{Reads, RestPermit};
 use crate::machine::commit::{Along, is_transient};
@@ -14,7 +14,7 @@ use crate::notify;
 use govern::view::Request;
 use govern::{Verdict, View};
 use model::cause::{CauseClass, KnockRequest};
-use model::{Cause, DurationMs, Event, GateFacts, Machine, UnixMs, Want};
+use model::{Cause, DurationMs, Event, GateFacts, Machine, State, UnixMs, Want};
 
 /// Wait before a machine that could not be evaluated, for a reason that is not over in a moment, is
 /// evaluated again.
@@ -112,11 +112,12 @@ impl Task {
     }
 
     /// What follows, with leave to rest if it follows that it rests. Only who wants to rest asks for
-    /// leave: one that does not must not keep another of its app from it.
+    /// leave: one that does not must not keep another of its app from it. One that sleeps is missed by
+    /// nobody if it sleeps deeper.
     fn permitted(&self, own: &Own, mut sight: Sight, now: UnixMs) -> (Verdict, Option<RestPermit>) {
         let machine = &self.record.machine;
         let permitted = verdict(own, &sight, machine, now);
-        if !rests(&permitted) {
+        if !rests(&permitted) || matches!(machine.state, State::Suspended { .. }) {
             return (permitted, None);
         }
         let permit = self.rest_permit();
@@ -169,7 +170,9 @@ impl Task {
 
     /// Whether an evaluation could lead to anything.
     fn is_governed(&self, own: &Own) -> bool {
-        autostop::is_on(&self.record) || own.is_governed(&self.record.machine)
+        autostop::is_on(&self.record)
+            || deepens_later(self.record.spec.deepen, self.state())
+            || own.is_governed(&self.record.machine)
     }
 }
 

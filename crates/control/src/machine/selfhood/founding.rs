@@ -52,7 +52,7 @@ impl Founding {
 
     /// As it is stored with the machine; `None` when there is nothing to remember.
     pub(crate) fn stored(&self, machine: &MachineId) -> Option<Stored> {
-        (!self.0.is_empty()).then(|| self.0.to_stored(machine))
+        (!self.0.is_empty()).then(|| self.0.to_stored(machine, false))
     }
 }
 

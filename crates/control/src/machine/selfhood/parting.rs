@@ -51,7 +51,8 @@ impl Task {
     /// Whether no visitor stands against a rest for this cause; if so, none comes in any more.
     pub(super) async fn is_left(&mut self, cause: &Cause, now: UnixMs) -> bool {
         let is_governed = cause.class(Want::Down(Depth::Stop)) == CauseClass::Rest;
-        if !is_governed || self.record.spec.services.is_empty() {
+        // Nobody is with one that sleeps: who comes knocks, and is heard also on its way down.
+        if !is_governed || self.record.spec.services.is_empty() || !self.state().is_up() {
             return true;
         }
         let is_surplus = matches!(cause, Cause::Excess { .. });

@@ -123,6 +123,10 @@ impl Step<'_> {
             (Event::RunFailed { .. }, State::Starting { .. }) => vec![Report::WakeFailed],
             (Event::RunFailed { .. }, _) => vec![rested(self.now)],
             (Event::Slept { .. }, State::Suspending { .. }) => vec![rested(self.now)],
+            // One that was asleep has not come deeper, and runs instead.
+            (_, State::Suspending { .. }) if is_up && self.selfhood.usage.up_since.is_none() => {
+                vec![Report::Up { at: self.now, cold: false }]
+            }
             (Event::HostRebooted { .. }, before) => {
                 let is_over = before.run().is_some() && self.after().run().is_none();
                 let was_up = is_over && self.selfhood.usage.up_since.is_some();

@@ -196,8 +196,8 @@ impl Sheet {
         Ok(())
     }
 
-    /// The texts to be stored.
-    pub(in crate::machine) fn to_stored(&self, machine: &MachineId) -> Stored {
+    /// The texts to be stored; `deepens` when the machine is to sleep deeper some day.
+    pub(in crate::machine) fn to_stored(&self, machine: &MachineId, deepens: bool) -> Stored {
         let Own { selfhood, next_at, .. } = &self.own;
         let json = |entry: &TraceEntry| {
             serde_json::to_string(entry).expect("an entry has text keys and finite numbers")
@@ -208,7 +208,7 @@ impl Sheet {
                 revision: selfhood.revision,
                 next_at: *next_at,
                 policy: selfhood.policy.as_ref().map(|policy| policy.hash.clone()),
-                is_governed: self.own.governs(),
+                is_governed: self.own.governs() || deepens,
                 record: selfhood.to_text(),
             },
             entries: self.entries.iter().map(|entry| (entry.seq, entry.at, json(entry))).collect(),

@@ -6,6 +6,7 @@ use crate::governor::{Governor, Measured, PeersNow, Reads};
 use govern::View;
 use govern::view::Autostop;
 use model::admit::LeaseHeld;
+use model::spec::deepen::Deepen;
 use model::{Machine, UnixMs};
 use store::MachineRecord;
 
@@ -18,6 +19,7 @@ pub(crate) struct Sight {
     rested_at: Option<UnixMs>,
     lease: Option<LeaseHeld>,
     autostop: Option<Autostop>,
+    deepen: Option<Deepen>,
     can_suspend: bool,
     /// Its app needs it.
     pub(crate) no_rest_permit: bool,
@@ -60,6 +62,7 @@ impl Sight {
                 governor.gone_at(&record.id),
                 governor.surplus_since(&record.id),
             ),
+            deepen: record.spec.deepen,
             can_suspend: record.spec.engine.can_suspend(),
             no_rest_permit: false,
         })
@@ -81,6 +84,7 @@ impl Sight {
             can_suspend: self.can_suspend,
             peers: &self.peers,
             autostop: self.autostop,
+            deepen: self.deepen,
             ..View::of(machine)
         };
         self.measured.fill(view)

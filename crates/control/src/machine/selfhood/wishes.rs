@@ -12,8 +12,11 @@ use model::admit::calls::Call;
 use model::admit::gates::owed_until;
 use model::cause::CauseClass;
 use model::state::Rest;
-use model::{Admission, Cause, Depth, Event, GateFacts, Refused, State, UnixMs, Want};
+use model::{Admission, Cause, Depth, DurationMs, Event, GateFacts, Refused, State, UnixMs, Want};
 use std::time::Instant;
+
+/// Wait before a sleeper whose RAM finds no room on the disk is looked at again.
+const ROOM_RETRY: DurationMs = DurationMs::from_secs(60);
 
 impl Task {
     pub(super) async fn store_along(&mut self, along: Along) -> Result<(), ControlError> {
@@ -91,6 +94,11 @@ impl Task {
     ) -> Result<Option<UnixMs>, ControlError> {
         let is_own_word = matches!(cause, Cause::Guest);
         match self.admission(want, cause, gates.clone(), now) {
+            // It is not woken for being put off.
+            Admission::Go if self.is_asleep() && self.lacks_room_for(want).is_some() => {
+                self.store_along(along).await?;
+                Ok(Some(now.plus(ROOM_RETRY)))
+            }
             Admission::Go if !self.is_left(cause, now).await => {
                 self.store_along(along).await?;
                 Ok(None)

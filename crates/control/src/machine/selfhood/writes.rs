@@ -1,5 +1,6 @@
 //! Writes to the self of one machine, one after the other.
 
+use super::deepens_later;
 use super::flood::PER_SECOND;
 use super::own::Own;
 use super::rows::{StoredRows, writer_of};
@@ -122,7 +123,8 @@ impl Task {
         if sheet.is_empty() {
             return Ok(());
         }
-        let stored = sheet.to_stored(&self.id);
+        let deepens = deepens_later(self.record.spec.deepen, self.state());
+        let stored = sheet.to_stored(&self.id, deepens);
         self.inner.store.write("self.write", move |tx| stored.write(tx)).await?;
         failpoint::hit("self.committed");
         self.took(sheet);

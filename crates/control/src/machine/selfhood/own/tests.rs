@@ -23,6 +23,7 @@ fn writes() -> Vec<Write> {
         shim_lost: false,
         started_at: Some(START),
         exited_at: START,
+        fault: None,
     };
     let message = Cause::Message;
     vec![

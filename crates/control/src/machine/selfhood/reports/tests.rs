@@ -280,3 +280,28 @@ fn a_reboot_ends_what_was_up() {
     assert_eq!(life.go(rebooted), ["rested"]);
     assert_eq!(life.selfhood.usage.up_since, None);
 }
+
+#[test]
+fn a_sleeper_that_comes_no_deeper_and_runs_is_up() {
+    let mut life = Life::new(true);
+    life.up(call());
+    let at = life.now;
+    let run = life.machine.state.run().expect("it has a run").id.clone();
+    assert_eq!(life.go(Event::RunStarted { run: run.clone(), at }), ["up"]);
+    let seed = life.seed();
+    let want = |depth| Event::Want {
+        want: Want::Down(depth),
+        cause: rule(),
+        seed: seed.clone(),
+        stop: StopOrder { signal: 15, timeout: SECOND },
+    };
+    let failed = || Event::SleepFailed { run: run.clone(), message: "no room".to_owned() };
+    assert_eq!(life.go(want(Depth::Suspend)), [""; 0]);
+    assert_eq!(life.go(failed()), [""; 0], "it was up all the time");
+    assert_eq!(life.go(want(Depth::Freeze)), [""; 0]);
+    let slept = Event::Slept { run: run.clone(), depth: Depth::Freeze, ram_bytes: 1 };
+    assert_eq!(life.go(slept), ["rested"]);
+    assert_eq!(life.go(want(Depth::Suspend)), [""; 0]);
+    assert_eq!(life.go(failed()), ["up"]);
+    assert!(life.selfhood.usage.up_since.is_some());
+}
