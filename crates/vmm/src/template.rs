@@ -18,6 +18,7 @@ use crate::page::{PAGE_BYTES, each_filled};
 use crate::{DOOR, STATE_MAX_BYTES, hex, sha256};
 use durable::DurableError;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use shim_proto::shape::{Accel, Shape};
@@ -34,6 +35,10 @@ const FORMAT: u32 = 1;
 const RAM_FILE: &str = "ram";
 const STATE_FILE: &str = "state";
 const RECORD_FILE: &str = "record";
+
+/// How often seals are asked for, each time for the 150 ms after which the kernel says that it is busy:
+/// about 10 s.
+const SEAL_MAX_TRIES: u32 = 64;
 
 /// All that shapes a template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -305,7 +310,19 @@ fn nameless(file: &'static str, size_bytes: u64) -> Result<File, TemplateError> 
 /// From now on nobody can change the file, in no way, for ever.
 fn seal(file: &File) -> io::Result<()> {
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    Ok(fcntl_add_seals(file, seals)?)
+    Ok(while_pages_are_held(|| fcntl_add_seals(file, seals))?)
+}
+
+/// Asks for the seals until nobody else holds a page. The kernel itself does, for as long as it moves pages
+/// together and waits for disks in between; it answers `EBUSY` when one was held for 150 ms.
+fn while_pages_are_held(mut add: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    for _ in 1..SEAL_MAX_TRIES {
+        match add() {
+            Err(Errno::BUSY) => {}
+            answer => return answer,
+        }
+    }
+    add()
 }
 
 /// Writes the pages of `ram` that hold something to the new file `path`; their digest.

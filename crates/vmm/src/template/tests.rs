@@ -2,7 +2,9 @@
 
 use super::*;
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::pipe::{SpliceFlags, splice};
 use std::fs::OpenOptions;
+use std::io::Read as _;
 use tempfile::TempDir;
 
 const STATE: &[u8] = b"the state of devices";
@@ -60,6 +62,35 @@ fn nobody_changes_a_template_in_use() {
     let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     assert!(fallocate(&ram, punch, 0, 1 << 20).is_err(), "no balloon");
     assert!(fcntl_add_seals(&ram, SealFlags::FUTURE_WRITE).is_err(), "no other rules");
+}
+
+/// As when the kernel moves memory: a page is held for longer than the kernel itself waits.
+#[test]
+fn a_page_that_somebody_holds_for_a_while_keeps_nothing_from_being_sealed() {
+    let ram = blank_ram(&key().shape).expect("room");
+    ram.write_all_at(b"held", 0).expect("written");
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    splice(&ram, Some(&mut 0), &writer, None, PAGE_BYTES, SpliceFlags::empty()).expect("spliced");
+    let mut answers = Vec::new();
+    let sealed = while_pages_are_held(|| {
+        let answer = fcntl_add_seals(&ram, SealFlags::WRITE);
+        answers.push(answer);
+        if answers.len() == 2 {
+            reader.read_exact(&mut [0; PAGE_BYTES]).expect("the page");
+        }
+        answer
+    });
+    assert_eq!((sealed, &answers[..]), (Ok(()), &[Err(Errno::BUSY), Err(Errno::BUSY), Ok(())][..]));
+}
+
+#[test]
+fn a_page_that_somebody_keeps_is_an_error_in_the_end() {
+    let mut n_tries = 0;
+    let sealed = while_pages_are_held(|| {
+        n_tries += 1;
+        Err(Errno::BUSY)
+    });
+    assert_eq!((sealed, n_tries), (Err(Errno::BUSY), SEAL_MAX_TRIES));
 }
 
 #[test]
