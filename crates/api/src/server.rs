@@ -8,6 +8,7 @@ mod connections;
 mod limits;
 mod neighbours;
 mod service;
+mod unread;
 
 use crate::auth::Identity;
 use crate::v1;

@@ -1,8 +1,8 @@
 //! What happens to every request before and after its route: identity, trailing slash, request id,
-//! panics.
+//! panics, a body that nobody has read.
 
-use super::ConnectionHold;
 use super::limits::Limits;
+use super::{ConnectionHold, unread};
 use crate::auth::{Identity, bearer_tokens};
 use crate::contract::host::REGION;
 use crate::problem::Problem;
@@ -93,7 +93,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answering = self.clone().answer(request.map(Body::new));
+        let (request, unread) = unread::watch(request);
+        let answering = self.clone().answer(request);
         Box::pin(async move {
             let id = request_id();
             let answered = AssertUnwindSafe(answering).catch_unwind().await;
@@ -105,6 +106,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             if let Ok(value) = HeaderValue::try_from(id) {
                 response.headers_mut().insert(HeaderName::from_static("fly-request-id"), value);
             }
+            unread.discard().await;
             Ok(response)
         })
     }

@@ -165,6 +165,38 @@ async fn a_slow_body_is_given_up() {
     assert_eq!((reply.status, &reply.json()["code"]), (408, &json!("body_timeout")));
 }
 
+/// As clients do that look for an answer only when all is sent.
+#[tokio::test]
+async fn a_refusal_waits_for_the_body_and_leaves_the_connection_usable() {
+    let mut stream = connect();
+    let head = b"POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n";
+    stream.write_all(head).await.expect("room for it");
+    let early = tokio::time::timeout(BODY_LIMIT, stream.read_u8()).await;
+    assert!(early.is_err(), "answered before the body was there");
+    stream.write_all(b"{}").await.expect("the server reads on");
+    stream.write_all(&request("GET /hello", "", "")).await.expect("the server reads on");
+    let both = ask(stream, b"").await;
+    assert_eq!(both.status, 404);
+    assert!(both.body.ends_with("hello"), "the next request is answered too: {}", both.body);
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_keeps_no_refusal_back() {
+    let head = b"POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n";
+    assert_eq!(ask(connect(), head).await.status, 404);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_a_body_that_is_refused() {
+    let length = BODY_MAX_BYTES + 1;
+    for headers in
+        ["expect: 100-continue\r\ncontent-length: 2", &format!("content-length: {length}")]
+    {
+        let head = format!("POST /v1/nothing HTTP/1.1\r\nhost: x\r\n{headers}\r\n\r\n");
+        assert_eq!(ask(connect(), head.as_bytes()).await.status, 404, "{headers}");
+    }
+}
+
 #[tokio::test]
 async fn too_many_headers_are_refused() {
     let reply = send("GET /hello", &"x: y\r\n".repeat(super::HEADERS_MAX), "").await;
