@@ -94,14 +94,17 @@ impl<'a> Sleeper<'a> {
 
     fn frozen(self, setting: &Setting<'_>, rounds: u32, name: &str) -> anyhow::Result<[Row; 1]> {
         let mut thaws = Samples::default();
+        let mut split = Parts::default();
         for _ in 0..rounds {
             setting.pause();
             self.api.freeze(self.id)?;
             setting.pause();
             let asked_ns = now_ns();
-            self.api.start(self.id)?;
+            split.add(self.api.start(self.id)?);
             thaws.push(ms_between(asked_ns, now_ns()));
         }
-        Ok([Row::timed(&format!("thaw_{name}"), &thaws)])
+        let mut thaw = Row::timed(&format!("thaw_{name}"), &thaws);
+        thaw.split = split.means();
+        Ok([thaw])
     }
 }

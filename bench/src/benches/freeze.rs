@@ -3,7 +3,7 @@
 use super::Setting;
 use crate::clock::{ms_between, now_ns};
 use crate::report::{Report, Row};
-use crate::stats::Samples;
+use crate::stats::{Parts, Samples};
 
 const ROUNDS: u32 = 50;
 
@@ -15,6 +15,7 @@ pub(super) fn run(setting: &Setting<'_>) -> anyhow::Result<Report> {
     let mut api = instance.connect()?;
     let id = api.create_started()?;
     let (mut freezes, mut thaws) = (Samples::default(), Samples::default());
+    let mut split = Parts::default();
     for _ in 0..rounds {
         setting.pause();
         let asked_ns = now_ns();
@@ -22,11 +23,13 @@ pub(super) fn run(setting: &Setting<'_>) -> anyhow::Result<Report> {
         freezes.push(ms_between(asked_ns, now_ns()));
         setting.pause();
         let asked_ns = now_ns();
-        api.start(&id)?;
+        split.add(api.start(&id)?);
         thaws.push(ms_between(asked_ns, now_ns()));
     }
     api.stop(&id)?;
     report.rows.push(Row::timed("freeze", &freezes));
-    report.rows.push(Row::timed("thaw", &thaws));
+    let mut thaw = Row::timed("thaw", &thaws);
+    thaw.split = split.means();
+    report.rows.push(thaw);
     Ok(report)
 }

@@ -43,6 +43,17 @@ pub struct Next {
     pub effects: Vec<Effect>,
 }
 
+impl Next {
+    /// This step and the one that follows from it, as one: stored together, so its revision is this one's.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        let machine = Machine { revision: self.machine.revision, ..later.machine };
+        let news = self.news.into_iter().chain(later.news).collect();
+        let effects = self.effects.into_iter().chain(later.effects).collect();
+        Self { machine, news, effects }
+    }
+}
+
 /// The first value of a machine that has just been accepted, with its news and effects.
 ///
 /// With `launch` it starts as soon as image and disk are ready; else it settles to `Stopped`.

@@ -15,6 +15,16 @@ use std::sync::Arc;
 use std::time::Instant;
 use store::{EventRecord, MachineRecord, OwnerKind, PlanKind, StoreError, Tx, VersionRecord};
 
+/// What was decided.
+#[derive(Debug)]
+struct Act {
+    event: Event,
+    /// Where the machine was.
+    before: State,
+    next: Next,
+    now: UnixMs,
+}
+
 /// All that one step stores, together.
 #[derive(Debug)]
 struct Step {
@@ -53,82 +63,121 @@ impl Task {
     ) -> Result<(), ControlError> {
         let now = model::clock::now();
         let next = step(&self.record.machine, &event, now).map_err(ControlError::Refused)?;
-        Box::pin(self.take_on(&event, next, now, along)).await
+        let act = Act { event, before: self.state().clone(), next, now };
+        Box::pin(self.take_on(act, along)).await
     }
 
-    async fn take_on(
-        &mut self,
-        event: &Event,
-        next: Next,
-        now: UnixMs,
-        mut along: Along,
-    ) -> Result<(), ControlError> {
-        let is_step = next.machine != self.record.machine;
+    async fn take_on(&mut self, act: Act, mut along: Along) -> Result<(), ControlError> {
+        let is_step = act.next.machine != self.record.machine;
         // A call for rest is remembered also by a machine that is down already.
-        if is_step || is_rest(event) {
-            match self.noted(event, &next, &mut along, now) {
-                Ok(()) => {}
-                // The world does not tell its news twice: the step waits for what it would note.
-                Err(error) if is_transient(&error) => return Err(error),
-                // Its life does not depend on what it remembers.
-                Err(error) => {
-                    tracing::error!(machine = %self.id, %error, "its self notes nothing of a step");
-                }
-            }
+        if is_step || is_rest(&act.event) {
+            self.note(&act, &mut along)?;
         }
-        let Along { new_version, sheet, .. } = along;
-        let sheet = sheet.filter(|sheet| !sheet.is_empty());
-        let before = self.record.machine.state.clone();
-        if is_step {
-            let mut step = self.step_to_store(event, &next, now, new_version.as_ref());
-            let spec = new_version.as_ref().map_or(&self.record.spec, |record| &record.spec);
-            let deepens = deepens_later(spec.deepen, &next.machine.state);
-            step.selfhood = sheet.as_ref().map(|sheet| sheet.to_stored(&self.id, deepens));
-            step.news.iter_mut().for_each(|event| put_into_words(&mut event.news, sheet.as_ref()));
-            // What leaves nothing behind may run while the intent goes to the disk.
-            self.begin_launches(&next.effects);
-            self.begin_thaw(&next.effects);
-            let is_quiet = self.let_visitors_go(&next.machine.state).await;
-            let began = Instant::now();
-            if let Err(error) = self.commit(step).await {
-                self.abandon_launch();
-                self.take_thaw_back();
-                if is_quiet {
-                    self.inner.proxy.resume(&self.id);
-                }
-                return Err(error.into());
+        if !is_step {
+            if let Some(sheet) = along.sheet.filter(|sheet| !sheet.is_empty()) {
+                self.store_sheet(sheet).await?;
             }
-            self.timings.add_commit(began);
-            if let Some(record) = new_version {
-                self.record = record;
-            }
-            self.record.machine = next.machine;
-            if is_quiet {
-                self.inner.proxy.drain(&self.id);
-            }
-            self.inner.watchers.notify(&self.id, self.record.machine.revision);
-            self.inner.news.send_replace(());
-            if let Some(sheet) = sheet {
-                self.took(sheet);
-            }
-        } else if let Some(sheet) = sheet {
-            self.store_sheet(sheet).await?;
+            failpoint::hit("machine.committed");
+            self.carry_out_all(act.next.effects).await;
+            return Ok(());
         }
+        // What leaves nothing behind may run before the intent is on the disk.
+        self.begin_launches(&act.next.effects);
+        let act = match self.begin_thaw(&act.next.effects).await {
+            Some(outcome) => self.followed_by(act, outcome, &mut along)?,
+            None => act,
+        };
+        self.keep(&act, along).await?;
         failpoint::hit("machine.committed");
-        for effect in next.effects {
-            self.carry_out(effect).await;
-            failpoint::hit("machine.effect");
-        }
-        if is_step {
-            self.inner.governor.stands(&self.record);
-            self.inner.proxy.changed(&self.id);
-            self.stepped(event, &before);
-        }
+        self.carry_out_all(act.next.effects).await;
+        self.inner.governor.stands(&self.record);
+        self.inner.proxy.changed(&self.id);
+        self.stepped(&act.event, &act.before);
         if matches!(self.state(), State::Destroyed { .. }) {
             // Who waits for its self to change waits in vain.
             self.inner.self_watchers.notify(&self.id, self.record.machine.revision);
         }
         Ok(())
+    }
+
+    /// Puts on the sheet what its self notes.
+    fn note(&mut self, act: &Act, along: &mut Along) -> Result<(), ControlError> {
+        match self.noted(&act.event, &act.before, &act.next, along, act.now) {
+            // The world does not tell its news twice: the step waits for what it would note.
+            Err(error) if is_transient(&error) => Err(error),
+            // Its life does not depend on what it remembers.
+            Err(error) => {
+                tracing::error!(machine = %self.id, %error, "its self notes nothing of a step");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The act with its outcome, which is here before it is stored.
+    fn followed_by(
+        &mut self,
+        act: Act,
+        outcome: Event,
+        along: &mut Along,
+    ) -> Result<Act, ControlError> {
+        let now = model::clock::now();
+        let next = step(&act.next.machine, &outcome, now).map_err(ControlError::Refused);
+        let before = act.next.machine.state.clone();
+        let noted = next.and_then(|next| {
+            let later = Act { event: outcome, before, next, now };
+            self.note(&later, along).map(|()| later)
+        });
+        match noted {
+            Ok(later) => Ok(Act { next: act.next.then(later.next), ..later }),
+            Err(error) => {
+                self.take_thaw_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Stores what was decided, and from then on it is so.
+    async fn keep(&mut self, act: &Act, along: Along) -> Result<(), ControlError> {
+        let Along { new_version, sheet, .. } = along;
+        let sheet = sheet.filter(|sheet| !sheet.is_empty());
+        let state = &act.next.machine.state;
+        let mut step = self.step_to_store(act, new_version.as_ref());
+        let spec = new_version.as_ref().map_or(&self.record.spec, |record| &record.spec);
+        let deepens = deepens_later(spec.deepen, state);
+        step.selfhood = sheet.as_ref().map(|sheet| sheet.to_stored(&self.id, deepens));
+        step.news.iter_mut().for_each(|event| put_into_words(&mut event.news, sheet.as_ref()));
+        let is_quiet = self.let_visitors_go(state).await;
+        let began = Instant::now();
+        if let Err(error) = self.commit(step).await {
+            self.abandon_launch();
+            self.take_thaw_back();
+            if is_quiet {
+                self.inner.proxy.resume(&self.id);
+            }
+            return Err(error.into());
+        }
+        self.timings.add_commit(began);
+        if let Some(record) = new_version {
+            self.record = record;
+        }
+        self.record.machine = act.next.machine.clone();
+        if is_quiet {
+            self.inner.proxy.drain(&self.id);
+        }
+        self.inner.watchers.notify(&self.id, self.record.machine.revision);
+        self.inner.news.send_replace(());
+        if let Some(sheet) = sheet {
+            self.took(sheet);
+        }
+        Ok(())
+    }
+
+    async fn carry_out_all(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.carry_out(effect).await;
+            failpoint::hit("machine.effect");
+        }
     }
 
     /// Before a machine that visitors may be on their way to goes down: from here on they wait, or
@@ -141,29 +190,24 @@ impl Task {
         self.inner.proxy.quiesce(&self.id, false).await == Quiet::Yes
     }
 
-    fn step_to_store(
-        &self,
-        event: &Event,
-        next: &Next,
-        now: UnixMs,
-        new_version: Option<&MachineRecord>,
-    ) -> Step {
+    fn step_to_store(&self, act: &Act, new_version: Option<&MachineRecord>) -> Step {
+        let Act { event, next, now, .. } = act;
         let state = &next.machine.state;
         let news = next.news.iter().map(|news| EventRecord {
-            id: new_event_id(now),
+            id: new_event_id(*now),
             machine: self.id.clone(),
-            at: now,
+            at: *now,
             news: news.clone(),
         });
         Step {
             id: self.id.clone(),
             machine: next.machine.clone(),
             news: news.collect(),
-            metering: self.metering(event, state, new_version.unwrap_or(&self.record), now),
+            metering: self.metering(event, state, new_version.unwrap_or(&self.record), *now),
             plan: next.effects.iter().find_map(|effect| plans::plan_of(effect, state)),
             new_version: new_version.map(MachineRecord::current_version),
             selfhood: None,
-            now,
+            now: *now,
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Link {
     decoder: Decoder,
     queue: Vec<u8>,
     scratch: Box<[u8]>,
+    /// What was put back.
+    again: Option<LinkEvent>,
 }
 
 impl Link {
@@ -58,6 +60,7 @@ impl Link {
             decoder: Decoder::for_socket(),
             queue: Vec::new(),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            again: None,
         };
         link.send(&ToShim::Hello { version: VERSION, version_min: VERSION_MIN })?;
         Ok(link)
@@ -102,6 +105,9 @@ impl Link {
 
     /// The next thing the shim says, sending what is queued meanwhile. Cancel-safe.
     pub(crate) async fn next(&mut self) -> LinkEvent {
+        if let Some(event) = self.again.take() {
+            return event;
+        }
         loop {
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => return read_frame(&frame),
@@ -120,6 +126,11 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Gives back what [`Link::next`] has just returned: it is the next thing again.
+    pub(crate) fn put_back(&mut self, event: LinkEvent) {
+        self.again = Some(event);
     }
 
     /// Waits until something could be read; the number of bytes read, zero at the end.

@@ -95,6 +95,22 @@ fn a_wake_while_falling_asleep_wakes_it_right_after() {
 }
 
 #[test]
+fn a_thaw_and_its_outcome_are_one_step() {
+    let asleep = named("frozen");
+    let intent = go(&asleep, &want(Want::Up, api()));
+    let outcome = go(&intent.machine, &Event::Woke { run: run_id(1) });
+    let (told, ended) = (intent.news.clone(), outcome.news.clone());
+    let (begun, settled) = (intent.effects.clone(), outcome.effects.clone());
+    let both = intent.then(outcome);
+    assert_eq!(both.machine.state, State::Started { run: run(1, Some(NOW)) });
+    assert_eq!(both.machine.revision, asleep.revision + 1);
+    assert_eq!(both.news, [told, ended].concat());
+    assert_eq!(both.effects, [begun, settled].concat());
+    assert_eq!(timers(&both.machine), []);
+    validate(&both.machine).expect("a valid machine");
+}
+
+#[test]
 fn a_wake_while_a_sleeper_goes_deeper_calls_that_off_or_follows_it() {
     let age = Cause::Age { after: DurationMs::from_secs(600) };
     let next = go(&named("frozen"), &down(Depth::Suspend, age.clone()));

@@ -11,10 +11,11 @@ use model::state::Waking;
 use model::{Cause, Event, News, Next, State, UnixMs, Want};
 
 impl Task {
-    /// What the platform notes of a step, on the sheet that is stored with it.
+    /// What the platform notes of a step from `before`, on the sheet that is stored with it.
     pub(in crate::machine) fn noted(
         &mut self,
         event: &Event,
+        before: &State,
         next: &Next,
         along: &mut Along,
         now: UnixMs,
@@ -26,10 +27,10 @@ impl Task {
         let own = self.own()?.clone();
         let selfhood = along.sheet.as_ref().map_or(&own.selfhood, |sheet| &sheet.own.selfhood);
         let rested = selfhood.rested.as_ref();
-        let leaving = leaving::of_step(event, self.state(), &next.machine.state, rested);
+        let leaving = leaving::of_step(event, before, &next.machine.state, rested);
         let notes = reports::of_step(&Step {
             event,
-            before: self.state(),
+            before,
             next,
             selfhood,
             is_governed: own.is_governed(&self.record.machine),
